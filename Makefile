@@ -1,0 +1,28 @@
+# make book    execute every notebook at its defaults, build the book, say where to open it
+# make test    lint, run the tests, compare every stored notebook output with a rerun
+# make clean   remove what the two made
+
+PYTHON ?= $(or $(shell command -v python3.11 2>/dev/null),python3)
+BIN := .venv/bin
+
+.PHONY: book test clean
+
+book: .venv/.ready
+	@$(BIN)/python notebooks/run.py
+	@$(BIN)/jupyter-book build -q book/ >/dev/null
+	@$(BIN)/python -c "from pathlib import Path; print('Open', Path('_build/html/index.html').resolve().as_uri())"
+
+test: .venv/.ready
+	@$(BIN)/ruff check --quiet .
+	@$(BIN)/ruff format --check --quiet .
+	@$(BIN)/python -m pytest -q
+
+clean:
+	rm -rf .venv _build
+
+# The mark is set last: an environment left half made is made anew.
+.venv/.ready: pyproject.toml constraints.txt
+	@echo "Installing the versions of constraints.txt into .venv (once, a few minutes)"
+	@$(PYTHON) -m venv --clear .venv
+	@$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[book,peers,test]"
+	@touch $@

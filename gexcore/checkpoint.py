@@ -1,0 +1,76 @@
+"""One file per fitted model: tensors and a JSON description in safetensors, written whole or not at all."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Mapping
+from importlib.metadata import version
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor
+
+FORMAT = 1  # raised when a reader of the old layout would misread the new one
+
+
+def write_checkpoint(path: str | os.PathLike, kind: str, tensors: Mapping[str, Tensor], config: Mapping) -> Path:
+    """Write ``tensors`` and ``config`` (JSON values) to one file, replacing it in a single step.
+
+    Raises
+    ------
+    FloatingPointError
+        A tensor holds NaN: such a model is not worth keeping.
+    """
+    bad = [name for name, t in tensors.items() if t.isnan().any()]
+    if bad:
+        message = f"not saved: {len(bad)} tensors hold NaN, first {bad[0]!r}"
+        raise FloatingPointError(message)
+    description = {"kind": kind, "format": FORMAT, "gexcore": version("gexcore"), "torch": torch.__version__}
+    metadata = {name: json.dumps(value) for name, value in {**description, "config": config}.items()}
+    content = save({name: t.detach().cpu().contiguous() for name, t in tensors.items()}, metadata)
+    path = Path(path)
+    descriptor, draft = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(draft).replace(path)
+    except BaseException:
+        Path(draft).unlink(missing_ok=True)
+        raise
+    return path
+
+
+def read_checkpoint(path: str | os.PathLike, kind: str) -> tuple[dict[str, Tensor], dict]:
+    """Tensors and config of a file written by :func:`write_checkpoint` for the same ``kind`` of model.
+
+    Raises
+    ------
+    ValueError
+        Not a whole safetensors file, not written by gexcore, another kind of model, or a newer format.
+    """
+    if not Path(path).is_file():
+        message = f"no model file at {path}"
+        raise FileNotFoundError(message)
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = {name: json.loads(value) for name, value in (file.metadata() or {}).items()}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
+    except (SafetensorError, json.JSONDecodeError) as error:
+        message = f"{path} is not a whole model file ({error}); it may be cut short or of another program"
+        raise ValueError(message) from error
+    if not {"kind", "format", "config"} <= metadata.keys():
+        message = f"{path} is a safetensors file, but not one written by gexcore"
+        raise ValueError(message)
+    if metadata["format"] > FORMAT:
+        message = f"{path} was written by gexcore {metadata['gexcore']}, a newer version; this one cannot read it"
+        raise ValueError(message)
+    if metadata["kind"] != kind:
+        message = f"{path} holds a {metadata['kind']} model, not {kind}"
+        raise ValueError(message)
+    return tensors, metadata["config"]

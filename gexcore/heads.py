@@ -1,0 +1,124 @@
+"""From gene vectors to predictions: pooling over genes, one head per task, its loss, and the way back to labels.
+
+Shapes: B samples, G genes, E gene vector, P pooled width, K time intervals, C classes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor, nn
+
+from .losses import classification_loss, mtlr_loss, mtlr_survival, regression_loss
+from .tasks import (
+    ClassificationTarget,
+    ClassPrediction,
+    Prediction,
+    SurvivalPrediction,
+    SurvivalTarget,
+    Target,
+    ValuePrediction,
+)
+
+LOSSES = {"survival": mtlr_loss, "classification": classification_loss, "regression": regression_loss}
+
+
+# ---------------------------------------------------------------------------------------------- pooling
+
+
+class FlattenPooling(nn.Module):
+    """All gene vectors side by side (the paper's): P = G E."""
+
+    def __init__(self, n_genes: int, d_embed: int, dropout: float):
+        super().__init__()
+        self.width, self.dropout = n_genes * d_embed, nn.Dropout(dropout)
+
+    def forward(self, x: Tensor) -> Tensor:  # (B, G, E) -> (B, P)
+        return self.dropout(x.flatten(1))
+
+
+class MeanPooling(nn.Module):
+    """The mean gene vector: P = E."""
+
+    def __init__(self, n_genes: int, d_embed: int, dropout: float):
+        super().__init__()
+        self.width = d_embed
+
+    def forward(self, x: Tensor) -> Tensor:  # (B, G, E) -> (B, P)
+        return x.mean(1)
+
+
+class AttentionPooling(nn.Module):
+    """A weighted mean of gene vectors, the weights a softmax over genes of a learned score: P = E."""
+
+    def __init__(self, n_genes: int, d_embed: int, dropout: float):
+        super().__init__()
+        self.width, self.score = d_embed, nn.Linear(d_embed, 1)
+
+    def forward(self, x: Tensor) -> Tensor:  # (B, G, E) -> (B, P)
+        return (self.score(x).softmax(1) * x).sum(1)
+
+
+class ScorePooling(nn.Module):
+    """One learned score per gene, the same projection for all genes: P = G."""
+
+    def __init__(self, n_genes: int, d_embed: int, dropout: float):
+        super().__init__()
+        self.width, self.score, self.dropout = n_genes, nn.Linear(d_embed, 1), nn.Dropout(dropout)
+
+    def forward(self, x: Tensor) -> Tensor:  # (B, G, E) -> (B, P)
+        return self.dropout(self.score(x).squeeze(-1))
+
+
+POOLINGS = {"flatten": FlattenPooling, "mean": MeanPooling, "attention": AttentionPooling, "score": ScorePooling}
+
+
+# ------------------------------------------------------------------------------------------------ heads
+
+
+def head(n_inputs: int, n_outputs: int, *, hidden: Sequence[int], dropout: float) -> nn.Sequential:
+    """Task head: (linear, batch norm, leaky ReLU 0.2, dropout) per hidden layer, then linear. Paper: hidden 128, 64."""
+    layers: list[nn.Module] = []
+    for width in hidden:
+        layers += [nn.Linear(n_inputs, width), nn.BatchNorm1d(width), nn.LeakyReLU(0.2), nn.Dropout(dropout)]
+        n_inputs = width
+    return nn.Sequential(*layers, nn.Linear(n_inputs, n_outputs))
+
+
+def null_scores(target: Target, labels: Tensor) -> Tensor:
+    """Scores of the best constant prediction for training labels, (n_outputs,).
+
+    Class frequencies, the mean, or the Kaplan-Meier estimate on the grid. Heads start there, and a task's loss is
+    measured in units of this prediction's loss, so 1 means "no better than a constant" for every task.
+    """
+    labels = labels[~labels[:, 0].isnan()].double()
+    if isinstance(target, ClassificationTarget):
+        return torch.bincount(labels[:, 0].long(), minlength=target.n_outputs).clamp(min=0.5).log().float()
+    if not isinstance(target, SurvivalTarget):
+        return torch.zeros(1)
+    n = target.n_outputs + 1
+    interval, event = labels[:, 0].long(), labels[:, 1]
+    at_risk = torch.bincount(interval, minlength=n).flip(0).cumsum(0).flip(0)  # (K,)
+    hazard = torch.bincount(interval, weights=event, minlength=n) / at_risk.clamp(min=1)
+    survival = torch.cat([torch.ones(1).double(), (1 - hazard[:-1]).cumprod(0)])  # (K,), at the edges
+    density = torch.cat([-survival.diff(), survival[-1:]])
+    log_density = density.clamp(min=0.5 / len(labels) / n).log()  # an empty interval stays possible
+    return -log_density.diff().float()
+
+
+def decode(target: Target, scores: Tensor, ids: pd.Index) -> Prediction:
+    """Scores (B, n_outputs) as a prediction in the task's own terms, indexed by sample."""
+    if isinstance(target, SurvivalTarget):
+        survival = mtlr_survival(scores.double()).numpy()  # (B, K)
+        times = np.minimum(target.edges, target.horizon)  # nobody was followed beyond the horizon
+        risk = -np.trapezoid(survival, times, axis=1)  # minus the restricted mean survival time
+        curves = pd.DataFrame(survival.T, index=pd.Index(target.edges, name="time"), columns=ids)
+        return SurvivalPrediction(target.task, pd.Series(risk, index=ids, name="risk"), curves)
+    if isinstance(target, ClassificationTarget):
+        probabilities = scores.double().softmax(1).numpy()
+        return ClassPrediction(target.task, pd.DataFrame(probabilities, index=ids, columns=list(target.classes)))
+    values = scores[:, 0].double().numpy() * target.sd + target.mean
+    return ValuePrediction(target.task, pd.Series(values, index=ids, name=target.task.name))

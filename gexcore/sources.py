@@ -1,0 +1,123 @@
+"""Known cohorts: where each comes from, its units and its licence, and how it becomes an AnnData.
+
+``demo`` is simulated and travels with the package; ``transbig`` is real and is read from scikit-survival.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pandas as pd
+from anndata import AnnData
+
+from .cohort import read_cohort
+
+
+def load_cohort(name: str) -> AnnData:
+    """Load a cohort by name.
+
+    ========== ========= ===== ==========================================================================
+    name       samples   genes clinical columns
+    ========== ========= ===== ==========================================================================
+    demo       400       200   age, size, grade, subtype, os_time, os_event, rfs_time, rfs_event
+    transbig   198       76    age, size, grade, er, dmfs_time, dmfs_event
+    ========== ========= ===== ==========================================================================
+
+    Returns
+    -------
+    anndata.AnnData
+        Samples x genes, clinical columns in ``obs``; ``uns`` holds ``name``, ``citation``, ``licence``, ``note``
+        and ``units`` (column to unit).
+
+    Raises
+    ------
+    ValueError
+        The name is not known.
+    ImportError
+        ``transbig`` without scikit-survival.
+
+    Examples
+    --------
+    >>> load_cohort("demo").shape
+    (400, 200)
+    """
+    if name not in _COHORTS:
+        message = f"no cohort is called {name!r}; known cohorts: {', '.join(_COHORTS)}"
+        raise ValueError(message)
+    cohort = _COHORTS[name]()
+    cohort.uns["name"] = name
+    return cohort
+
+
+def data_path(name: str) -> Path:
+    """Path of an embedded file, e.g. ``data_path("demo/network.tsv")``.
+
+    Raises
+    ------
+    FileNotFoundError
+        No such file; the message lists those there are.
+    """
+    here = Path(__file__).parent
+    folders = [here / "_data", here.parent / "data"]  # an installed package, a checkout
+    folder = next((f for f in folders if (f / "demo").is_dir()), folders[0])
+    path = folder / name
+    if not path.is_file():
+        files = ", ".join(sorted(f.relative_to(folder).as_posix() for f in folder.glob("*/*")))
+        message = f"no embedded file is called {name!r}; there are: {files or f'none in {folder}'}"
+        raise FileNotFoundError(message)
+    return path
+
+
+def load_truth() -> pd.DataFrame:
+    """Read what is planted in ``demo``: one row per gene (index), columns as described in ``data/README.md``.
+
+    Empty cells of ``module``, ``partner`` and ``traits`` are empty strings.
+    """
+    return pd.read_csv(data_path("demo/truth.csv"), index_col="gene", keep_default_na=False)
+
+
+# ---------------------------------------------------------------------------------------------- parsers
+
+
+def _demo() -> AnnData:
+    cohort = read_cohort(data_path("demo/expression.csv"), data_path("demo/clinical.csv"))
+    cohort.uns |= {
+        "citation": "Simulated by gexcore.simulate; no patient behind it.",
+        "licence": "BSD-3-Clause",
+        "note": "Gene and subtype names are invented; load_truth() tells what is planted.",
+        "units": {"X": "log2(TPM + 1)", "age": "years", "size": "mm", "os_time": "months", "rfs_time": "months"},
+    }
+    return cohort
+
+
+def _transbig() -> AnnData:
+    try:
+        from sksurv.datasets import load_breast_cancer
+    except ImportError as error:
+        message = "cohort 'transbig' is read from scikit-survival: pip install gexcore[peers]"
+        raise ImportError(message) from error
+    table, outcome = load_breast_cancer()
+    table.index = pd.Index([f"T{i:03d}" for i in range(1, len(table) + 1)], name="sample")
+
+    clinical = table[["age", "size"]].copy()
+    clinical["grade"] = table["grade"].astype(object).replace("unkown", None)  # the source's spelling
+    clinical["er"] = table["er"].astype(object)
+    clinical["dmfs_time"] = outcome["t.tdm"]
+    clinical["dmfs_event"] = outcome["e.tdm"].astype(int)
+
+    probes = table.drop(columns=["age", "size", "grade", "er"])
+    cohort = read_cohort(probes.rename(columns=lambda probe: probe.removeprefix("X")), clinical)
+    cohort.uns |= {
+        "citation": "Desmedt et al. 2007, Clin Cancer Res 13:3207-14; GEO series GSE7390.",
+        "licence": "Public GEO series; the copy read here is part of scikit-survival (GPL-3.0-or-later).",
+        "note": (
+            "198 node-negative breast cancers, the 76 Affymetrix probe sets of the Rotterdam signature. Units are the "
+            "source's. The source has no sample names: T001 to T198 are its rows. Two patients have no grade."
+        ),
+        "units": {"X": "log2 intensity", "age": "years", "size": "cm", "dmfs_time": "days"},
+    }
+    return cohort
+
+
+_COHORTS: dict[str, Callable[[], AnnData]] = {"demo": _demo, "transbig": _transbig}

@@ -1,0 +1,178 @@
+"""The one training loop: device, precision, learning-rate schedule, early stopping, best weights.
+
+It knows nothing of a model but ``losses(module, batch) -> {task: (mean loss, number of samples)}``.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import math
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor, nn
+from tqdm.auto import tqdm
+
+Losses = Mapping[str, tuple[Tensor, int]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingSettings:
+    """How a model is trained; the defaults are those of the published TxT code."""
+
+    learning_rate: float = 1e-4  # Adam
+    weight_decay: float = 0.0  # decoupled (AdamW); 0 is plain Adam
+    batch_size: int = 64
+    max_epochs: int = 1000
+    patience: int = 30  # epochs without a better validation loss before training stops
+    schedule: str = "constant"  # or "cosine": warm-up over a tenth of max_epochs, then down to zero
+    clip: float | None = None  # gradient norm
+    precision: str = "float32"  # or "bfloat16": autocast
+    choices: ClassVar[dict[str, tuple[str, ...]]] = {
+        "schedule": ("constant", "cosine"),
+        "precision": ("float32", "bfloat16"),
+    }
+
+    def __post_init__(self):
+        for name, choices in self.choices.items():
+            if getattr(self, name) not in choices:
+                message = f"{name} must be one of {', '.join(choices)}, not {getattr(self, name)!r}"
+                raise ValueError(message)
+        for name in ("learning_rate", "batch_size", "max_epochs", "patience"):
+            if not getattr(self, name) > 0:
+                message = f"{name} must be positive, not {getattr(self, name)!r}"
+                raise ValueError(message)
+
+
+def choose_device(device: str) -> torch.device:
+    """``"auto"`` is the GPU if there is one."""
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    return torch.device(device)
+
+
+@contextlib.contextmanager
+def seeded(seed: int, device: torch.device) -> Iterator[None]:
+    """Initialisation and dropout drawn from ``seed``; the caller's random state is left as it was."""
+    with torch.random.fork_rng([device] if device.type == "cuda" else []):
+        torch.manual_seed(seed)
+        yield
+
+
+def batches(n: int, size: int) -> list[slice]:
+    """n samples in equal slices of at most ``size``: no last batch of one sample, which batch norm cannot take."""
+    bounds = np.linspace(0, n, max(1, math.ceil(n / size)) + 1).round().astype(int)
+    return [slice(a, b) for a, b in itertools.pairwise(bounds)]
+
+
+def _learning_rate(settings: TrainingSettings, progress: float) -> float:
+    # progress: 0 at the first step, 1 after the last possible one
+    if settings.schedule == "constant":
+        return settings.learning_rate
+    warm = min(1.0, progress / 0.1)
+    return settings.learning_rate * warm * 0.5 * (1 + math.cos(math.pi * max(0.0, (progress - 0.1) / 0.9)))
+
+
+@torch.no_grad()
+def evaluate_losses(module: nn.Module, losses: Callable, data: tuple[Tensor, ...], batch_size: int) -> dict[str, float]:
+    """Mean loss of each task over all labelled samples, in evaluation mode."""
+    module.eval()
+    sums: dict[str, list[float]] = {}
+    for part in batches(len(data[0]), batch_size):
+        for task, (loss, n) in losses(module, tuple(d[part] for d in data)).items():
+            total = sums.setdefault(task, [0.0, 0.0])
+            total[0] += float(loss) * n
+            total[1] += n
+    return {task: total / n for task, (total, n) in sums.items()}
+
+
+def train(
+    module: nn.Module,
+    losses: Callable[[nn.Module, tuple[Tensor, ...]], Losses],
+    data: tuple[Tensor, ...],
+    validation: tuple[Tensor, ...] | None,
+    settings: TrainingSettings,
+    *,
+    device: torch.device,
+    generator: np.random.Generator,
+    label: str,
+) -> pd.DataFrame:
+    """Train ``module`` in place and leave it at its best validation epoch (the last epoch without validation).
+
+    Parameters
+    ----------
+    losses : callable
+        ``losses(module, batch) -> {task: (mean loss, number of labelled samples)}``; tasks without a labelled sample in
+        the batch are left out. The step follows the mean over tasks, and so does early stopping.
+    data, validation : tuple of Tensor
+        First axis: samples. Batches are the same rows of every tensor.
+    generator : numpy.random.Generator
+        Order of the samples.
+    label : str
+        Name beside the progress bar.
+
+    Returns
+    -------
+    pandas.DataFrame
+        epoch, split, task, loss; task ``"mean"`` is what early stopping follows.
+
+    Raises
+    ------
+    FloatingPointError
+        The loss was not finite before any epoch could be kept.
+    """
+    data, validation = (d and tuple(t.to(device) for t in d) for d in (data, validation))
+    parameters = [p for p in module.parameters() if p.requires_grad]
+    optimizer = torch.optim.AdamW(parameters, lr=settings.learning_rate, weight_decay=settings.weight_decay)
+    n, rows, best, best_epoch, best_loss = len(data[0]), [], None, 0, math.inf
+    slices = batches(n, settings.batch_size)
+    bar = tqdm(range(1, settings.max_epochs + 1), desc=label, unit="epoch", disable=None, leave=False)
+    for epoch in bar:
+        module.train()
+        order = torch.from_numpy(generator.permutation(n)).to(device)
+        sums: dict[str, list[float]] = {}
+        for step, part in enumerate(slices):
+            progress = (epoch - 1 + step / len(slices)) / settings.max_epochs
+            for group in optimizer.param_groups:
+                group["lr"] = _learning_rate(settings, progress)
+            with torch.autocast(device.type, torch.bfloat16, enabled=settings.precision == "bfloat16"):
+                parts = losses(module, tuple(d[order[part]] for d in data))
+            if not parts:
+                continue
+            optimizer.zero_grad()
+            torch.stack([loss for loss, _ in parts.values()]).mean().backward()
+            if settings.clip is not None:
+                nn.utils.clip_grad_norm_(parameters, settings.clip)
+            optimizer.step()
+            for task, (loss, m) in parts.items():
+                total = sums.setdefault(task, [0.0, 0.0])
+                total[0] += float(loss.detach()) * m
+                total[1] += m
+        scores = {"train": {task: total / m for task, (total, m) in sums.items()}}
+        if validation is not None:
+            scores["validation"] = evaluate_losses(module, losses, validation, settings.batch_size)
+        for split, by_task in scores.items():
+            by_task["mean"] = float(np.mean(list(by_task.values())))
+            rows += [(epoch, split, task, loss) for task, loss in by_task.items()]
+        followed = scores.get("validation", scores["train"])["mean"]
+        if not (math.isfinite(followed) and math.isfinite(scores["train"]["mean"])):
+            # Weights that gave NaN are never kept, and no later epoch can heal them.
+            message = f"{label}: the loss stopped being finite in epoch {epoch}; a lower learning rate may help"
+            if best is None:
+                raise FloatingPointError(message)
+            warnings.warn(f"{message}. The weights of epoch {best_epoch} are kept", RuntimeWarning, stacklevel=3)
+            break
+        bar.set_postfix(loss=f"{followed:.4f}")
+        if validation is None or followed < best_loss:
+            best, best_epoch, best_loss = {k: v.clone() for k, v in module.state_dict().items()}, epoch, followed
+        elif epoch - best_epoch >= settings.patience:
+            break
+    module.load_state_dict(best)
+    module.eval()
+    return pd.DataFrame(rows, columns=["epoch", "split", "task", "loss"])

@@ -1,0 +1,330 @@
+"""TxT, the Transcriptome Transformer (Koo et al. 2025): one encoder over genes, one head per task.
+
+The network comes first, then the estimator that fits it to a cohort and predicts for another.
+Shapes: B samples, G genes, E gene vector, P pooled width.
+"""
+
+from __future__ import annotations
+
+import difflib
+import warnings
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, fields
+from os import PathLike
+from typing import ClassVar
+
+import numpy as np
+import pandas as pd
+import torch
+from anndata import AnnData
+from torch import Tensor, nn
+
+from . import heads
+from .attention import ExpressionEncoder
+from .checkpoint import read_checkpoint, write_checkpoint
+from .cohort import align_genes, as_cohort
+from .scaling import Scaler
+from .tasks import CohortWarning, Prediction, Target, Task, check_tasks, first_ids, target_from_dict, target_to_dict
+from .training import TrainingSettings, batches, choose_device, seeded, train
+
+
+@dataclass(frozen=True, kw_only=True)
+class TxTSettings(TrainingSettings):
+    """Settings of TxT; the defaults are the paper's (main text and published code)."""
+
+    n_layers: int = 8
+    n_heads: int = 4
+    d_model: int = 64  # width of attention, and of gene vectors unless gene_embedding brings its own
+    d_ff: int = 256
+    dropout: float = 0.1
+    norm_first: bool = True  # layer norm before each sublayer; False: after it
+    value_path: bool = False  # expression also in the tokens; the paper has it in the attention scores alone
+    pooling: str = "flatten"  # or "mean", "attention", "score"
+    hidden: tuple[int, ...] = (128, 64)  # of each task head
+    head_dropout: float = 0.1
+    scaling: str = "minmax"  # or "zscore"
+    scaling_clip: float | None = None  # zscore: values beyond this many standard deviations are cut
+    n_intervals: int = 64  # survival grid
+    grid: str = "uniform"  # or "quantile": equal shares of the training events
+    choices: ClassVar[dict[str, tuple[str, ...]]] = {
+        **TrainingSettings.choices,
+        "pooling": tuple(heads.POOLINGS),
+        "scaling": ("minmax", "zscore"),
+        "grid": ("uniform", "quantile"),
+    }
+
+
+PRESETS: dict[str, dict] = {"paper": {}, "quick": {}}
+
+
+class TxTModule(nn.Module):
+    """The network of TxT: scaled expression (B, G) to the raw scores of every task, each (B, n_outputs)."""
+
+    def __init__(self, n_genes: int, n_outputs: Sequence[int], d_embed: int, settings: TxTSettings):
+        super().__init__()
+        s = settings
+        self.encoder = ExpressionEncoder(
+            n_genes,
+            n_layers=s.n_layers,
+            n_heads=s.n_heads,
+            d_model=s.d_model,
+            d_embed=d_embed,
+            d_ff=s.d_ff,
+            dropout=s.dropout,
+            norm_first=s.norm_first,
+            value_path=s.value_path,
+        )
+        self.pool = heads.POOLINGS[s.pooling](n_genes, d_embed, s.head_dropout)
+        self.heads = nn.ModuleList(
+            heads.head(self.pool.width, n, hidden=s.hidden, dropout=s.head_dropout) for n in n_outputs
+        )
+        for name, parameter in self.named_parameters():
+            if parameter.dim() == 2 and name != "encoder.genes":
+                nn.init.xavier_uniform_(parameter)
+
+    def embed(self, expression: Tensor) -> Tensor:
+        """What every head reads, (B, P)."""
+        return self.pool(self.encoder(expression))
+
+    def forward(self, expression: Tensor) -> list[Tensor]:
+        pooled = self.embed(expression)
+        return [head(pooled) for head in self.heads]
+
+
+class TxT:
+    """Predict survival, classes and numbers together from bulk expression.
+
+    Parameters
+    ----------
+    tasks : task or sequence of tasks
+        Any number of :class:`Survival`, :class:`Classification` and :class:`Regression` tasks.
+    gene_embedding : pandas.DataFrame, optional
+        Starting gene vectors, genes x E, for example node2vec vectors of a protein network. Genes it lacks start from
+        its mean vector, with a warning. Without it gene vectors start at random. They are trained either way.
+    preset : {"paper", "quick"}
+        ``"paper"``: the published model. ``"quick"``: a small model that converges in minutes on a CPU.
+    seed : int
+        Initial weights, dropout and the order of samples. The same seed, versions and threads give the same bits.
+    device : str
+        ``"auto"`` (a GPU if there is one), ``"cpu"``, ``"cuda"``, ...
+    **settings
+        Any field of :class:`TxTSettings`, over the preset's value.
+
+    Attributes
+    ----------
+    settings : TxTSettings
+    history_ : pandas.DataFrame
+        epoch, split, task, loss. Losses are in units of the best constant prediction's loss on the training samples.
+    genes_ : list of str
+        Genes of the training cohort, which every later cohort is aligned to by name.
+
+    Examples
+    --------
+    >>> import gexcore as gx
+    >>> cohort = gx.load_cohort("demo")
+    >>> tasks = [gx.Survival("os", time="os_time", event="os_event"), gx.Classification("subtype")]
+    >>> train, val, test = gx.split(cohort, tasks, seed=0)
+    >>> model = gx.TxT(tasks, preset="quick", max_epochs=2).fit(train, val)
+    >>> model.predict(test)["os"].risk.shape
+    (80,)
+    """
+
+    def __init__(
+        self,
+        tasks: Task | Sequence[Task],
+        *,
+        gene_embedding: pd.DataFrame | None = None,
+        preset: str = "paper",
+        seed: int = 0,
+        device: str = "auto",
+        **settings,
+    ):
+        self.tasks = check_tasks(tasks)
+        if preset not in PRESETS:
+            message = f"preset must be one of {', '.join(PRESETS)}, not {preset!r}"
+            raise ValueError(message)
+        known = [f.name for f in fields(TxTSettings)]
+        for name in settings:
+            if name not in known:
+                close = difflib.get_close_matches(name, known, n=1)
+                hint = f"did you mean {close[0]!r}?" if close else f"known are {', '.join(known)}"
+                message = f"TxT has no setting {name!r}; {hint}"
+                raise TypeError(message)
+        self.settings = TxTSettings(**{**PRESETS[preset], **settings})
+        self.gene_embedding, self.seed, self.device = gene_embedding, seed, device
+
+    # ------------------------------------------------------------------------------------------ fitting
+
+    def fit(self, train_cohort: AnnData, val: AnnData | None = None) -> TxT:
+        """Train on one cohort, stopping early on another.
+
+        Everything that is fitted (scaling, classes, time grids, standardisation) comes from ``train_cohort`` alone;
+        ``val`` only chooses the epoch.
+
+        Parameters
+        ----------
+        train_cohort, val : AnnData, DataFrame or path
+            Anything :func:`gexcore.read_cohort` reads. Without ``val`` all ``max_epochs`` are trained.
+        """
+        train_cohort, val = as_cohort(train_cohort), None if val is None else as_cohort(val)
+        if val is not None and (both := train_cohort.obs_names.intersection(val.obs_names)).size:
+            message = f"{both.size} samples are in the training and the validation cohort, first {first_ids(both)}"
+            raise ValueError(message)
+        s, device = self.settings, choose_device(self.device)
+        genes = list(train_cohort.var_names)
+        expression = align_genes(train_cohort, genes)  # (N, G)
+        scaler = Scaler.fit(expression, method=s.scaling, clip=s.scaling_clip)
+        grid = {"n_intervals": s.n_intervals, "grid": s.grid}
+        targets = [t.fit(train_cohort.obs, **grid if t.kind == "survival" else {}) for t in self.tasks]
+
+        def tensors(cohort: AnnData, expression: np.ndarray) -> tuple[Tensor, ...]:
+            labels = [torch.from_numpy(t.encode(cohort.obs)) for t in targets]
+            return torch.from_numpy(scaler.transform(expression)), *labels
+
+        data = tensors(train_cohort, expression)
+        validation = None if val is None else tensors(val, align_genes(val, genes))
+        with seeded(self.seed, device):
+            module = self._module(len(genes), targets)
+            if self.gene_embedding is not None:
+                module.encoder.genes.data = _gene_vectors(self.gene_embedding, genes)
+            losses = _losses_against_null(module, targets, data[1:])
+            self.history_ = train(
+                module.to(device),
+                losses,
+                data,
+                validation,
+                s,
+                device=device,
+                generator=np.random.default_rng(self.seed),
+                label="TxT",
+            )
+        self.genes_, self.scaler_, self.targets_, self.module_ = genes, scaler, targets, module
+        return self
+
+    def _module(self, n_genes: int, targets: Sequence[Target]) -> TxTModule:
+        given = self.gene_embedding
+        d_embed = self.settings.d_model if given is None else given.shape[1]
+        return TxTModule(n_genes, [t.n_outputs for t in targets], d_embed, self.settings)
+
+    # --------------------------------------------------------------------------------------- predicting
+
+    def predict(self, cohort: AnnData) -> dict[str, Prediction]:
+        """Predict every task for every sample; labels in ``cohort`` are not read.
+
+        Genes are matched by name: their order is irrelevant, extra ones are unused, absent ones stand at their training
+        mean (with a warning; fewer than half of the genes are refused).
+
+        Returns
+        -------
+        dict
+            Task name to :class:`SurvivalPrediction`, :class:`ClassPrediction` or :class:`ValuePrediction`.
+        """
+        cohort = as_cohort(cohort)
+        scores = zip(*self._run(cohort, self._fitted().forward), strict=True)  # task by task, batch by batch
+        return {
+            target.task.name: heads.decode(target, torch.cat(parts), cohort.obs_names)
+            for target, parts in zip(self.targets_, scores, strict=True)
+        }
+
+    def embed(self, cohort: AnnData) -> pd.DataFrame:
+        """The pooled vector all heads read, a DataFrame samples x P."""
+        cohort = as_cohort(cohort)
+        return pd.DataFrame(torch.cat(self._run(cohort, self._fitted().embed)).numpy(), index=cohort.obs_names)
+
+    def _fitted(self) -> TxTModule:
+        if not hasattr(self, "module_"):
+            message = "this TxT is not fitted yet: call fit(train, val) first"
+            raise RuntimeError(message)
+        return self.module_
+
+    @torch.inference_mode()
+    def _run(self, cohort: AnnData, function) -> list:
+        expression = torch.from_numpy(self.scaler_.transform(align_genes(cohort, self.genes_)))
+        device = choose_device(self.device)
+        self.module_.to(device).eval()
+        results = []
+        for part in batches(len(expression), self.settings.batch_size):
+            result = function(expression[part].to(device))
+            results.append(result.float().cpu() if isinstance(result, Tensor) else [r.float().cpu() for r in result])
+        return results
+
+    # ------------------------------------------------------------------------------------------- saving
+
+    def save(self, path: str | PathLike) -> None:
+        """Write everything prediction needs to one safetensors file, replacing it in a single step."""
+        tensors = {f"module.{name}": t for name, t in self._fitted().state_dict().items()}
+        scaler = {f"scaler.{name}": torch.from_numpy(a) for name, a in self.scaler_.state().items()}
+        config = {
+            "settings": asdict(self.settings),
+            "seed": self.seed,
+            "d_embed": self.module_.encoder.genes.shape[1],
+            "targets": [target_to_dict(t) for t in self.targets_],
+            "genes": self.genes_,
+            "history": self.history_.to_dict("list"),
+        }
+        write_checkpoint(path, "TxT", {**tensors, **scaler}, config)
+
+    @classmethod
+    def load(cls, path: str | PathLike, *, device: str = "auto") -> TxT:
+        """Read a model written by :meth:`save`; it predicts what the saved one did."""
+        tensors, config = read_checkpoint(path, "TxT")
+        targets = [target_from_dict(t) for t in config["targets"]]
+        settings = {**config["settings"], "hidden": tuple(config["settings"]["hidden"])}
+        model = cls([t.task for t in targets], seed=config["seed"], device=device, **settings)
+        part = {
+            kind: {n.removeprefix(kind): t for n, t in tensors.items() if n.startswith(kind)}
+            for kind in ("module.", "scaler.")
+        }
+        module = TxTModule(len(config["genes"]), [t.n_outputs for t in targets], config["d_embed"], model.settings)
+        module.load_state_dict(part["module."])
+        model.scaler_ = Scaler.from_state(
+            {n: t.numpy() for n, t in part["scaler."].items()},
+            method=settings["scaling"],
+            clip=settings["scaling_clip"],
+        )
+        model.genes_, model.targets_, model.module_ = config["genes"], targets, module.eval()
+        model.history_ = pd.DataFrame(config["history"])
+        return model
+
+    def __repr__(self) -> str:
+        tasks = ", ".join(t.name for t in self.tasks)
+        fitted = f"fitted on {len(self.genes_)} genes" if hasattr(self, "genes_") else "not fitted"
+        return f"TxT({tasks}; {fitted})"
+
+
+def _gene_vectors(embedding: pd.DataFrame, genes: Sequence[str]) -> Tensor:
+    """Rows of ``embedding`` in the order of ``genes``, (G, E); genes it lacks get its mean row."""
+    if embedding.index.has_duplicates or not np.isfinite(embedding.to_numpy(float)).all():
+        message = "gene_embedding needs one row per gene and finite numbers"
+        raise ValueError(message)
+    absent = [g for g in genes if g not in embedding.index]
+    if len(absent) == len(genes):
+        message = f"gene_embedding shares no gene with the cohort: it has {first_ids(embedding.index)}"
+        raise ValueError(message)
+    if absent:
+        message = (
+            f"{len(absent)} of {len(genes)} genes have no vector, first {first_ids(absent)}; they start at the mean"
+        )
+        warnings.warn(message, CohortWarning, stacklevel=3)
+    vectors = embedding.reindex(genes).fillna(embedding.mean())
+    return torch.tensor(vectors.to_numpy(), dtype=torch.float32)
+
+
+def _losses_against_null(module: TxTModule, targets: Sequence[Target], labels: Sequence[Tensor]):
+    """Start each head at its task's best constant prediction, and measure its loss in that prediction's units."""
+    units = []
+    for target, head, label in zip(targets, module.heads, labels, strict=True):
+        null = heads.null_scores(target, label)
+        nn.init.zeros_(head[-1].weight)
+        head[-1].bias.data.copy_(null)
+        units.append(float(heads.LOSSES[target.task.kind](null.expand(len(label), -1), label)))
+
+    def losses(module: nn.Module, batch: tuple[Tensor, ...]) -> dict[str, tuple[Tensor, int]]:
+        expression, *labels = batch
+        parts = {}
+        for target, scores, label, unit in zip(targets, module(expression), labels, units, strict=True):
+            if n := int((~label[:, 0].isnan()).sum()):
+                parts[target.task.name] = (heads.LOSSES[target.task.kind](scores, label) / unit, n)
+        return parts
+
+    return losses

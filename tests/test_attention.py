@@ -1,0 +1,127 @@
+"""The folded attention against the attention written out from the paper's equation."""
+
+import math
+
+import pytest
+import torch
+
+from gexcore.attention import ExpressionAttention, ExpressionEncoder, ExpressionTerm
+
+B, G, E, D, H = 3, 20, 12, 16, 4
+
+
+@pytest.fixture(autouse=True)
+def _seed():
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        yield
+
+
+def written_out(attention, term, x, g):
+    """Equation 1 of the TxT paper, patient by patient, head by head, with the D-wide projections of expression."""
+    d, out = D // H, []
+    for xs, gs in zip(x.expand(len(g), -1, -1), g, strict=True):
+        heads, maps = [], []
+        for h in range(H):
+            rows = slice(h * d, (h + 1) * d)
+            q, k, v = (xs @ p.weight[rows].T for p in (attention.query, attention.key, attention.value))
+            gq, gk = (gs[:, None] @ p.weight[rows].T for p in (term.query, term.key))  # (G, d)
+            a = ((q @ k.T + gq @ gk.T) / math.sqrt(2 * d)).softmax(-1)
+            maps.append(a)
+            heads.append(a @ v)
+        out.append((torch.cat(heads, 1) @ attention.out.weight.T, torch.stack(maps)))
+    return torch.stack([o for o, _ in out]), torch.stack([m for _, m in out])
+
+
+@pytest.mark.parametrize("shared", [True, False])
+def test_folded_attention_equals_the_paper_written_out(shared):
+    attention, term = ExpressionAttention(E, D, H), ExpressionTerm(D, H)
+    x, g = torch.randn(1 if shared else B, G, E), torch.randn(B, G)
+    output, weights = written_out(attention, term, x, g)
+    torch.testing.assert_close(attention(x, g, term()), output, rtol=0, atol=1e-5)
+    torch.testing.assert_close(attention.weights(x, g, term()), weights, rtol=0, atol=1e-5)
+
+
+def test_gradients_of_the_folded_attention_equal_those_of_the_written_out_one():
+    attention, term = ExpressionAttention(E, D, H), ExpressionTerm(D, H)
+    x, g = torch.randn(B, G, E), torch.randn(B, G)
+    parameters = [*attention.parameters(), *term.parameters()]
+    probe = torch.randn(B, G, E)
+    folded = torch.autograd.grad((attention(x, g, term()) * probe).sum(), parameters)
+    plain = torch.autograd.grad((written_out(attention, term, x, g)[0] * probe).sum(), parameters)
+    torch.testing.assert_close(folded, plain, rtol=1e-4, atol=1e-4)
+
+
+def test_attention_stores_no_genes_by_genes_matrix():
+    # Bytes kept for the backward pass must grow with G, not with its square.
+    def kept(n_genes):
+        sizes = []
+
+        def pack(t):
+            sizes.append(t.numel())
+            return t
+
+        attention, term = ExpressionAttention(E, D, H), ExpressionTerm(D, H)
+        x, g = torch.randn(1, n_genes, E), torch.randn(1, n_genes)
+        with torch.autograd.graph.saved_tensors_hooks(pack, lambda t: t):
+            attention(x, g, term())
+        return max(sizes)
+
+    assert kept(1000) < 12 * kept(100)
+
+
+def test_attention_rows_sum_to_one_in_every_layer():
+    encoder = ExpressionEncoder(G, n_layers=3, d_model=D, n_heads=H).eval()
+    layers = list(encoder.attention(torch.randn(B, G)))
+    assert [tuple(a.shape) for a in layers] == [(B, H, G, G)] * 3
+    for weights in layers:
+        torch.testing.assert_close(weights.sum(-1), torch.ones(B, H, G))
+
+
+@pytest.mark.parametrize("settings", [{}, {"norm_first": False}, {"value_path": True}, {"d_embed": E}])
+def test_permuting_genes_permutes_the_output(settings):
+    encoder = ExpressionEncoder(G, n_layers=2, d_model=D, n_heads=H, **settings).eval()
+    g, order = torch.randn(B, G), torch.randperm(G)
+    before = encoder(g)
+    encoder.genes.data = encoder.genes.data[order]
+    torch.testing.assert_close(encoder(g[:, order]), before[:, order], rtol=0, atol=1e-5)
+
+
+def test_a_sample_does_not_see_the_others_in_its_batch():
+    encoder = ExpressionEncoder(G, n_layers=2, d_model=D, n_heads=H).eval()
+    g = torch.randn(B, G)
+    torch.testing.assert_close(encoder(g)[1:2], encoder(g[1:2]), rtol=0, atol=1e-5)
+
+
+def test_without_expression_all_samples_are_alike_and_with_it_they_differ():
+    encoder = ExpressionEncoder(G, n_layers=2, d_model=D, n_heads=H).eval()
+    g = torch.randn(2, G)
+    assert (encoder(g)[0] - encoder(g)[1]).abs().max() > 1e-3
+    encoder.term.query.weight.data.zero_()  # the ablation of the expression term: every c_h is 0
+    torch.testing.assert_close(encoder(g)[0], encoder(g)[1])
+
+
+def test_dropout_on_attention_keeps_the_mean_and_the_gradient_replays_the_same_mask():
+    attention, term = ExpressionAttention(E, D, H, dropout=0.3), ExpressionTerm(D, H)
+    x, g = torch.randn(1, G, E), torch.randn(B, G)
+    plain = attention.eval()(x, g, term())
+    attention.train()
+    mean = torch.stack([attention(x, g, term()) for _ in range(3000)]).mean(0)
+    torch.testing.assert_close(mean, plain, rtol=0, atol=0.05 * plain.abs().max().item())
+    # The output is linear in the value weights, so the gradient times the weights gives the output back,
+    # which only holds if the recomputed mask is the one of the forward pass.
+    y = attention(x, g, term()).sum()
+    (slope,) = torch.autograd.grad(y, attention.value.weight)
+    torch.testing.assert_close((slope * attention.value.weight).sum(), y, rtol=1e-4, atol=1e-4)
+
+
+def test_width_must_divide_among_the_heads():
+    with pytest.raises(ValueError, match=r"d_model \(10\) must be divisible by n_heads \(4\)"):
+        ExpressionEncoder(5, d_model=10, n_heads=4)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_gpu_and_cpu_agree():
+    encoder = ExpressionEncoder(G, n_layers=2, d_model=D, n_heads=H).eval()
+    g = torch.randn(B, G)
+    torch.testing.assert_close(encoder.cuda()(g.cuda()).cpu(), encoder.cpu()(g), rtol=0, atol=1e-4)

@@ -1,0 +1,63 @@
+"""Model files: whole or not at all, and a named error for everything that is not one."""
+
+import json
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from gexcore.checkpoint import FORMAT, read_checkpoint, write_checkpoint
+
+TENSORS = {"a": torch.arange(6.0).reshape(2, 3), "n": torch.tensor(7)}
+CONFIG = {"genes": ["A", "ü"], "settings": {"x": 0.1, "y": None}}
+
+
+@pytest.fixture
+def file(tmp_path):
+    return write_checkpoint(tmp_path / "model.safetensors", "TxT", TENSORS, CONFIG)
+
+
+def test_a_round_trip_keeps_bits_and_config(file):
+    tensors, config = read_checkpoint(file, "TxT")
+    assert config == CONFIG
+    assert all(torch.equal(tensors[k], TENSORS[k]) for k in TENSORS)
+
+
+def test_nan_is_never_written_and_the_old_file_stays(file):
+    before = file.read_bytes()
+    with pytest.raises(FloatingPointError, match="not saved: 1 tensors hold NaN, first 'a'"):
+        write_checkpoint(file, "TxT", {"a": torch.tensor([1.0, torch.nan])}, CONFIG)
+    assert file.read_bytes() == before
+
+
+def test_an_interrupted_write_leaves_the_old_file_and_no_draft(file, monkeypatch):
+    before = file.read_bytes()
+    monkeypatch.setattr("os.fsync", lambda _: (_ for _ in ()).throw(KeyboardInterrupt))
+    with pytest.raises(KeyboardInterrupt):
+        write_checkpoint(file, "TxT", TENSORS, {})
+    assert file.read_bytes() == before
+    assert [p.name for p in file.parent.iterdir()] == [file.name]
+
+
+@pytest.mark.parametrize("keep", [0, 7, 100, -1])
+def test_a_file_cut_short_is_named(file, keep):
+    file.write_bytes(file.read_bytes()[:keep])
+    with pytest.raises(ValueError, match="is not a whole model file"):
+        read_checkpoint(file, "TxT")
+
+
+def test_a_foreign_safetensors_file_is_named(tmp_path):
+    save_file(TENSORS, tmp_path / "other.safetensors")
+    with pytest.raises(ValueError, match="not one written by gexcore"):
+        read_checkpoint(tmp_path / "other.safetensors", "TxT")
+
+
+def test_another_kind_a_newer_format_and_a_missing_file_are_named(file, tmp_path):
+    with pytest.raises(ValueError, match="holds a TxT model, not GexBERT"):
+        read_checkpoint(file, "GexBERT")
+    newer = {k: json.dumps(v) for k, v in {"kind": "TxT", "format": FORMAT + 1, "gexcore": "9.0", "config": {}}.items()}
+    save_file(TENSORS, tmp_path / "newer.safetensors", newer)
+    with pytest.raises(ValueError, match=r"gexcore 9\.0, a newer version"):
+        read_checkpoint(tmp_path / "newer.safetensors", "TxT")
+    with pytest.raises(FileNotFoundError, match="no model file at"):
+        read_checkpoint(tmp_path / "absent", "TxT")

@@ -1,0 +1,334 @@
+import gzip
+from pathlib import Path
+
+import anndata as ad
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import sparse
+
+from gexcore.cohort import align_genes, as_cohort, read_cohort
+from gexcore.tasks import CohortWarning
+
+COHORTS = Path(__file__).parents[2] / "shared" / "cohorts"
+GENES = ["TP53", "MYC", "EGFR", "ESR1", "KRAS"]
+
+
+def shared(name):
+    path = COHORTS / name
+    if not path.exists():
+        pytest.skip(f"{name} is not on this machine")
+    return path
+
+
+@pytest.fixture
+def expression():
+    x = np.random.default_rng(0).normal(size=(6, 5)).round(3)
+    return pd.DataFrame(x, index=[f"p{i}" for i in range(6)], columns=GENES)
+
+
+@pytest.fixture
+def clinical(expression):
+    table = {"age": [50, 61, 47, 70, 39, 55], "stage": ["I", "II", "I", np.nan, "III", "II"]}
+    return pd.DataFrame(table, index=expression.index)
+
+
+# ------------------------------------------------------------------------------------- what comes out
+
+
+def test_a_cohort_is_float32_with_samples_genes_and_clinical_columns(expression, clinical):
+    cohort = read_cohort(expression, clinical[::-1])
+    assert cohort.X.dtype == np.float32
+    np.testing.assert_allclose(cohort.X, expression, rtol=1e-6)
+    assert list(cohort.obs_names) == list(expression.index)
+    assert list(cohort.var_names) == GENES
+    pd.testing.assert_frame_equal(cohort.obs, clinical)
+
+
+@pytest.mark.parametrize("ending", ["csv", "tsv", "csv.gz", "parquet", "h5ad"])
+def test_every_file_format_gives_the_same_cohort(tmp_path, expression, clinical, ending):
+    path = tmp_path / f"expression.{ending}"
+    if ending == "h5ad":
+        read_cohort(expression).write_h5ad(path)
+    elif ending == "parquet":
+        expression.to_parquet(path)
+    else:
+        expression.to_csv(path, sep="\t" if ending == "tsv" else ",")
+    clinical.to_csv(tmp_path / "clinical.csv", sep=";", encoding="utf-8-sig")
+    cohort, expected = read_cohort(path, tmp_path / "clinical.csv"), read_cohort(expression, clinical)
+    np.testing.assert_array_equal(cohort.X, expected.X)
+    pd.testing.assert_frame_equal(cohort.obs, expected.obs)
+    assert cohort.var_names.equals(expected.var_names)
+
+
+def test_genes_as_rows_is_the_transpose(expression, clinical):
+    np.testing.assert_array_equal(
+        read_cohort(expression.T, clinical, genes_as_rows=True).X, read_cohort(expression, clinical).X
+    )
+    assert read_cohort(read_cohort(expression).T, genes_as_rows=True).var_names.tolist() == GENES
+
+
+def test_integer_matrices_become_float32(expression):
+    whole = (expression * 10).round().astype(int)
+    for data in (whole, ad.AnnData(whole)):
+        assert read_cohort(data).X.dtype == np.float32
+        np.testing.assert_array_equal(read_cohort(data).X, whole)
+
+
+def test_every_spelling_of_missing_is_missing(expression, tmp_path):
+    text = expression.astype(str)
+    spellings = ["NA", "", "nan", "n/a", "na", "NULL"]
+    text["MYC"] = ["0.5", *spellings[1:]]
+    text.loc["p5"] = ["1", "2", "3", "4", spellings[0]]
+    text.to_csv(tmp_path / "x.csv")
+    x = read_cohort(tmp_path / "x.csv").X
+    assert np.isnan(x).sum(axis=1).tolist() == [0, 1, 1, 1, 1, 1]
+
+
+def test_missing_values_of_a_nullable_table_are_nan(expression):
+    holes = expression.astype("Float64").mask(expression > 1)
+    np.testing.assert_array_equal(np.isnan(read_cohort(holes).X), expression > 1)
+
+
+def test_an_annotated_matrix_is_copied_with_all_it_carries(expression, clinical):
+    source = ad.AnnData(
+        sparse.csr_matrix(expression.abs()), obs=pd.DataFrame({"batch": list("aabbcc")}, expression.index)
+    )
+    source.var_names, source.layers["raw"] = GENES, source.X.copy()
+    cohort = read_cohort(source, clinical)
+    assert list(cohort.obs) == ["batch", "age", "stage"]
+    assert "raw" in cohort.layers
+    np.testing.assert_allclose(cohort.X, expression.abs(), rtol=1e-6)
+    assert list(source.obs) == ["batch"]
+    assert sparse.issparse(source.X)
+
+
+def test_the_tables_of_the_user_are_left_alone(expression, clinical):
+    expression.index = [f" {i} " for i in expression.index]
+    before = expression.copy(), clinical.copy()
+    cohort = read_cohort(expression, clinical)
+    assert cohort.obs["age"].notna().all()  # blanks around an id do not count
+    pd.testing.assert_frame_equal(expression, before[0])
+    pd.testing.assert_frame_equal(clinical, before[1])
+
+
+def test_log2_is_taken_of_x_plus_one(expression):
+    counts = (expression.abs() * 1000).round()
+    np.testing.assert_allclose(read_cohort(counts, log2=True).X, np.log2(counts + 1), rtol=1e-6)
+
+
+def test_one_sample_is_a_cohort(expression):
+    assert read_cohort(expression[:1]).shape == (1, 5)
+
+
+@pytest.mark.parametrize(
+    ("how", "expected"), [("mean", [0.5, 2.5, 4.0]), ("max_variance", [0.0, 5.0, 5.0]), ("first", [1.0, 0.0, 3.0])]
+)
+def test_duplicate_genes_are_merged_as_asked(how, expected):
+    table = pd.DataFrame([[1.0, 7, 0], [0, 8, 5], [3, 9, 5]], index=list("abc"), columns=["MYC", "TP53", "MYC"])
+    cohort = read_cohort(table, duplicate_genes=how)
+    assert cohort.var_names.tolist() == ["MYC", "TP53"]
+    assert cohort[:, "MYC"].X[:, 0].tolist() == expected
+    assert cohort[:, "TP53"].X[:, 0].tolist() == [7, 8, 9]
+
+
+# --------------------------------------------------------------------------------------- what is refused
+
+
+def refused(message, *args, error=ValueError, **settings):
+    with pytest.raises(error, match=message):
+        read_cohort(*args, **settings)
+
+
+def test_duplicate_samples_are_refused(expression, clinical):
+    twice = pd.concat([expression, expression[:2]])
+    refused("2 sample ids occur twice or more in the expression table, first p0, p1; keep one row", twice)
+    refused("1 sample ids occur twice or more in the clinical table, first p0", expression, clinical.iloc[[0, 0, 1]])
+
+
+def test_duplicate_genes_are_refused_unless_told_what_to_do(tmp_path):
+    path = tmp_path / "x.csv"
+    path.write_text("id,MYC,TP53,MYC\np1,1,2,3\np2,3,4,5\n")
+    refused("1 genes occur twice or more .* first MYC; pass duplicate_genes='mean', 'max_variance' or 'first'", path)
+    refused("duplicate_genes must be one of error, mean, max_variance, first, not 'sum'", path, duplicate_genes="sum")
+
+
+def test_genes_in_the_place_of_samples_are_noticed(expression, clinical):
+    message = r"genes where samples are expected \(first TP53, MYC, EGFR and 2 more\).* pass genes_as_rows=True"
+    refused(message, expression.T, clinical)
+    refused(message, expression.T)
+    ensembl = [f"ENSG0000000{i}" for i in range(5)]
+    refused("pass genes_as_rows=True", expression.set_axis(ensembl, axis=1).T)
+    refused("leave out genes_as_rows=True", expression, clinical, genes_as_rows=True)
+    refused("leave out genes_as_rows=True", expression, genes_as_rows=True)
+
+
+def test_tables_of_different_patients_are_refused(expression, clinical):
+    message = "share no sample id: the first has p0, p1, p2 and 3 more, the second P0, P1, P2 and 3 more"
+    refused(message, expression, clinical.rename(index=str.upper))
+
+
+def test_text_among_the_expression_values_is_refused(expression, clinical):
+    table = expression.astype(object)
+    table.loc[["p1", "p4"], "MYC"] = ["high", "n.d."]
+    refused(r"1 columns .* hold text, first 'MYC': 2 cells, first at p1, p4 \(high, n.d.\)", table)
+    refused("1 columns .* hold text, first 'stage'", expression.join(clinical))
+
+
+@pytest.mark.parametrize("value", [np.inf, -np.inf, 1e300])
+def test_infinite_values_are_refused(expression, value):
+    expression.loc[["p2", "p3"], "EGFR"] = value
+    refused("holds 2 infinite values, first in gene 'EGFR' at p2, p3", expression)
+
+
+def test_log2_refuses_negative_values(expression):
+    table = expression.abs()
+    table.loc["p5", "ESR1"] = -0.5
+    refused("1 are negative, first in gene 'ESR1' at p5; are they on a log scale already", table, log2=True)
+
+
+def test_tables_without_rows_columns_or_variation_are_refused(expression, clinical):
+    refused("expression table is empty: 0 samples, 5 genes", expression[:0])
+    refused("expression table is empty: 6 samples, 0 genes", expression[[]])
+    refused("clinical table is empty: 6 samples, 0 columns", expression, clinical[[]])
+    refused("no variation: none of its 5 genes differs", expression * 0)
+    refused("no variation", expression * np.nan)
+
+
+def test_names_must_be_there_and_clinical_columns_unique(expression, clinical):
+    refused("1 entries without a sample id, first at position 1", expression.rename(index={"p0": None}))
+    refused("1 entries without a gene name, first at position 2", expression.rename(columns={"MYC": " "}))
+    refused("1 column names occur twice or more in the clinical table, first age", expression, clinical[["age", "age"]])
+
+
+def test_one_column_in_two_places_is_refused(expression, clinical):
+    cohort = read_cohort(expression, clinical)
+    refused("columns age, stage stand in both the AnnData and the clinical table", cohort, clinical)
+
+
+def test_other_kinds_of_input_are_refused(expression, tmp_path):
+    refused("the expression table must be a path, a DataFrame or an AnnData, not list", [[1]], error=TypeError)
+    refused("pass its .obs", expression, read_cohort(expression), error=TypeError)
+    refused("absent.h5ad: no such file", tmp_path / "absent.h5ad", error=FileNotFoundError)
+
+
+# --------------------------------------------------------------------------------------- what is warned of
+
+
+def test_unmatched_samples_are_kept_without_labels_and_said(expression, clinical):
+    with pytest.warns(CohortWarning) as caught:
+        cohort = read_cohort(expression[:5], clinical[2:].rename(index={"p5": "q"}))
+    said = [str(w.message) for w in caught]
+    assert said == [
+        "2 samples have no clinical row, first p0, p1; kept, labels missing",
+        "1 clinical rows have no expression, first q; not used",
+    ]
+    assert cohort.n_obs == 5
+    assert cohort.obs["age"].isna().tolist() == [True, True, False, False, False]
+    assert Path(caught[0].filename) == Path(__file__)
+
+
+def test_constant_and_empty_genes_and_empty_samples_are_said(expression):
+    expression["MYC"], expression["EGFR"], expression.loc["p3"] = 1.0, np.nan, np.nan
+    with pytest.warns(CohortWarning) as caught:
+        cohort = read_cohort(expression)
+    assert cohort.shape == (6, 5)
+    assert [str(w.message) for w in caught] == [
+        "1 genes have no value, first EGFR; kept, they carry nothing",
+        "1 genes are constant, first MYC; kept, they carry nothing",
+        "1 samples have no expression value, first p3; kept",
+    ]
+
+
+def test_values_on_a_linear_scale_are_said(expression):
+    with pytest.warns(CohortWarning, match=r"look like raw counts \(from \d+ to \d+\).*log2=True would take log2\(x"):
+        read_cohort((expression.abs() * 1000).round())
+    with pytest.warns(CohortWarning, match="look like abundances on a linear scale"):
+        read_cohort(expression.abs() * 1000 + 0.5)
+
+
+# ------------------------------------------------------------------------------------------- alignment
+
+
+def test_as_cohort_hands_a_good_cohort_through_and_reads_the_rest(expression):
+    cohort = read_cohort(expression)
+    assert as_cohort(cohort) is cohort
+    np.testing.assert_array_equal(as_cohort(expression).X, cohort.X)
+    assert as_cohort(ad.AnnData(sparse.csr_matrix(cohort.X))).X.dtype == np.float32
+    with pytest.raises(ValueError, match="1 sample ids occur twice"):
+        as_cohort(cohort[["p0", "p0", "p1"]])
+
+
+@given(rows=st.permutations(range(6)), columns=st.permutations(range(5)))
+def test_order_of_rows_and_columns_never_matters(rows, columns):
+    x = np.arange(30.0).reshape(6, 5)
+    table = pd.DataFrame(x, index=list("abcdef"), columns=GENES)
+    labels = pd.DataFrame({"age": range(6)}, index=table.index)
+    cohort = read_cohort(table.iloc[rows, columns], labels.iloc[rows[::-1]])
+    cohort = cohort[list("abcdef")]
+    np.testing.assert_array_equal(align_genes(cohort, GENES), x)
+    assert cohort.obs["age"].tolist() == list(range(6))
+
+
+def test_absent_genes_are_missing_and_said(expression):
+    with pytest.warns(CohortWarning, match=r"the cohort lacks 2 of 5 genes \(first A1, A2\); they count as missing"):
+        x = align_genes(read_cohort(expression), ["KRAS", "A1", "TP53", "A2", "MYC"])
+    assert x.dtype == np.float32
+    np.testing.assert_array_equal(np.isnan(x).all(axis=0), [False, True, False, True, False])
+    np.testing.assert_allclose(x[:, [0, 2, 4]], expression[["KRAS", "TP53", "MYC"]], rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("rename", "hint"),
+    [
+        (str.lower, "5 more would match without upper and lower case"),
+        (lambda gene: f"{gene}.2", "5 more would match without the version after the dot"),
+        (lambda gene: f"ENSG{len(gene)}{gene}", "one list holds Ensembl ids, the other symbols"),
+        (lambda gene: f"X{gene}", "its own genes are called XTP53, XMYC, XEGFR and 2 more$"),
+    ],
+)
+def test_too_few_genes_are_refused_with_the_likely_reason(expression, rename, hint):
+    cohort = read_cohort(expression.rename(columns=rename))
+    with pytest.raises(ValueError, match=rf"lacks 5 of 5 genes \(first TP53.*coverage 0%, min_coverage is 50%.*{hint}"):
+        align_genes(cohort, GENES)
+
+
+def test_a_coverage_beyond_one_is_refused(expression):
+    with pytest.raises(ValueError, match="min_coverage is a share between 0 and 1, not 50"):
+        align_genes(expression, GENES, min_coverage=50)
+
+
+# --------------------------------------------------------------------------------------- real cohorts
+
+
+def test_tcga_brca_reads_as_published():
+    folder = shared("tcga-brca")
+    cohort = read_cohort(folder / "expression.csv.gz", folder / "clinical.csv")
+    assert cohort.shape == (956, 1558)
+    assert cohort.obs["os_event"].sum() == 130
+    assert cohort.obs[["pam50", "t_stage", "n_stage", "pfi_event"]].isna().sum().tolist() == [22, 12, 28, 10]
+    assert cohort["TCGA-3C-AALJ", "ABL1"].X.item() == np.float32(1.6194)
+    assert cohort.X.max() == pytest.approx(36893.3, abs=0.1)
+
+
+def test_nki_symbols_names_its_duplicated_genes_and_keeps_its_holes():
+    folder = shared("nki-symbols")
+    tables = folder / "expression.csv.gz", folder / "clinical.csv"
+    refused("8 genes occur twice or more in the expression table, first", *tables)
+    cohort = read_cohort(*tables, duplicate_genes="mean")
+    assert cohort.shape == (150, 840)
+    assert cohort.obs["os_time"].isna().sum() == 21
+    assert 0.002 < np.isnan(cohort.X).mean() < 0.0028
+    with gzip.open(tables[0], "rt") as handle:
+        header = handle.readline().strip().split(",")
+    assert len(header) - 1 - len(set(header[1:])) == 10
+
+
+def test_tcga_absolute_says_which_gene_is_constant():
+    path = shared("tcga-absolute.h5ad")
+    with pytest.warns(CohortWarning, match="1 genes are constant, first VAMP7"):
+        cohort = read_cohort(path)
+    assert cohort.shape == (973, 1577)
+    assert cohort.obs["cancer_type"].value_counts().to_dict() == {"BLCA": 359, "STAD": 318, "COADREAD": 296}

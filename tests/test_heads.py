@@ -1,0 +1,96 @@
+"""Pooling, the constant prediction every head starts from, and decoding back to labels."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from lifelines import KaplanMeierFitter
+
+from gexcore import Classification, Regression, Survival
+from gexcore.heads import LOSSES, POOLINGS, decode, head, null_scores
+from gexcore.losses import mtlr_survival
+
+IDS = pd.Index(["a", "b", "c"])
+
+
+@pytest.fixture
+def obs():
+    rng = np.random.default_rng(0)
+    time, censored = rng.exponential(10, 300), rng.exponential(15, 300)
+    return pd.DataFrame(
+        {
+            "time": np.minimum(time, censored),
+            "event": (time <= censored).astype(int),
+            "grade": rng.choice([1, 2, 3], 300, p=[0.2, 0.3, 0.5]),
+            "age": rng.normal(60, 10, 300),
+        }
+    )
+
+
+TASKS = [Survival("os", time="time", event="event"), Classification("grade"), Regression("age")]
+
+
+@pytest.mark.parametrize("task", TASKS, ids=lambda t: t.name)
+def test_no_constant_scores_beat_the_null_scores(task, obs):
+    target = task.fit(obs)
+    labels = torch.from_numpy(target.encode(obs))
+    null = null_scores(target, labels).requires_grad_()
+    loss = LOSSES[task.kind](null.expand(len(labels), -1), labels)
+    rng = torch.Generator().manual_seed(0)
+    for _ in range(20):
+        other = null.detach() + 0.3 * torch.randn(null.shape, generator=rng)
+        assert LOSSES[task.kind](other.expand(len(labels), -1), labels) > loss
+
+
+def test_the_null_survival_curve_is_kaplan_meier_at_the_edges(obs):
+    target = TASKS[0].fit(obs, n_intervals=8)
+    null = null_scores(target, torch.from_numpy(target.encode(obs)))
+    # Kaplan-Meier with times floored to the grid: what the likelihood sees.
+    floored = target.edges[np.searchsorted(target.edges, obs["time"], side="right") - 1]
+    km = KaplanMeierFitter().fit(floored, obs["event"])
+    before = km.survival_function_at_times(target.edges[1:] - 1e-9)
+    np.testing.assert_allclose(mtlr_survival(null[None])[0], [1.0, *before], atol=1e-3)
+
+
+def test_null_scores_ignore_missing_labels(obs):
+    target = TASKS[1].fit(obs)
+    labels = torch.from_numpy(target.encode(obs))
+    holed = torch.cat([labels, torch.full((50, 1), torch.nan)])
+    assert torch.equal(null_scores(target, labels), null_scores(target, holed))
+
+
+@pytest.mark.parametrize("name", POOLINGS)
+def test_pooling_has_the_width_it_states(name):
+    pool = POOLINGS[name](7, 4, 0.0)
+    assert pool(torch.randn(3, 7, 4)).shape == (3, pool.width)
+
+
+@pytest.mark.parametrize("name", ["mean", "attention"])
+def test_mean_and_attention_pooling_do_not_know_the_order_of_genes(name):
+    pool, x = POOLINGS[name](7, 4, 0.0), torch.randn(3, 7, 4)
+    torch.testing.assert_close(pool(x), pool(x[:, torch.randperm(7)]))
+
+
+def test_a_head_has_the_layers_of_the_paper():
+    kinds = [type(layer).__name__ for layer in head(10, 5, hidden=(128, 64), dropout=0.1)]
+    assert kinds == ["Linear", "BatchNorm1d", "LeakyReLU", "Dropout"] * 2 + ["Linear"]
+
+
+def test_decoded_risk_is_minus_the_restricted_mean_and_higher_is_worse(obs):
+    target = TASKS[0].fit(obs, n_intervals=5, grid="uniform")
+    early, late = torch.tensor([[9.0, 0, 0, 0]]), torch.tensor([[0.0, 0, 0, -9.0]])
+    pred = decode(target, torch.cat([early, late, torch.zeros(1, 4)]), IDS)
+    assert pred.risk["a"] > pred.risk["c"] > pred.risk["b"]
+    # Zero scores: all five intervals equally likely, so survival falls in straight steps of one fifth.
+    np.testing.assert_allclose(pred.survival["c"], [1, 0.8, 0.6, 0.4, 0.2], rtol=1e-6)
+    width = np.diff(np.minimum(target.edges, obs["time"].max()))
+    np.testing.assert_allclose(-pred.risk["c"], (width * [0.9, 0.7, 0.5, 0.3]).sum(), rtol=1e-6)
+
+
+def test_classes_and_values_come_back_in_their_own_terms(obs):
+    pred = decode(TASKS[1].fit(obs), torch.eye(3) * 5, IDS)
+    assert pred.labels.tolist() == ["1", "2", "3"]
+    np.testing.assert_allclose(pred.probabilities.sum(axis=1), 1)
+    pred = decode(TASKS[2].fit(obs), torch.tensor([[0.0], [1.0], [-1.0]]), IDS)
+    mean, sd = obs["age"].mean(), obs["age"].std(ddof=0)
+    np.testing.assert_allclose(pred.values, [mean, mean + sd, mean - sd])

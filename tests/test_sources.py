@@ -1,0 +1,79 @@
+"""Known cohorts load with the numbers their sources state."""
+
+import sys
+
+import numpy as np
+import pandas as pd
+import pytest
+from anndata import read_h5ad
+from sksurv.datasets import load_breast_cancer
+
+from gexcore.simulate import simulate_cohort
+from gexcore.sources import data_path, load_cohort, load_truth
+
+
+def test_demo_is_the_simulated_cohort():
+    cohort, simulated = load_cohort("demo"), simulate_cohort()
+    assert cohort.shape == (400, 200)
+    expected = simulated.expression.loc[cohort.obs_names, cohort.var_names]
+    np.testing.assert_allclose(cohort.X, expected, atol=1e-5)
+    for column in simulated.clinical:
+        left, right = cohort.obs[column], simulated.clinical.loc[cohort.obs_names, column]
+        assert (left.isna().to_numpy() == right.isna().to_numpy()).all()
+        assert (left.dropna().astype(str).astype(object) == right[right.notna()].astype(left.dtype).astype(str)).all()
+
+
+def test_truth_is_the_simulated_truth_indexed_by_gene():
+    truth, planted = load_truth(), simulate_cohort().truth.set_index("gene")
+    pd.testing.assert_frame_equal(truth, planted, check_dtype=False)
+    assert set(truth.index) == set(load_cohort("demo").var_names)
+
+
+def test_transbig_has_the_numbers_of_its_source():
+    cohort = load_cohort("transbig")
+    assert cohort.shape == (198, 76)
+    assert cohort.obs["dmfs_event"].sum() == 51  # stated by scikit-survival's description
+    assert cohort.obs["er"].value_counts().to_dict() == {"positive": 134, "negative": 64}
+    assert cohort.obs["age"].between(24, 60).all()
+    assert cohort.obs["size"].between(0.1, 5).all()  # cm: the study took tumours up to 5 cm
+    assert cohort.obs["dmfs_time"].max() == 9108
+
+
+def test_transbig_expression_equals_the_source_under_affymetrix_names():
+    cohort, (table, _) = load_cohort("transbig"), load_breast_cancer()
+    assert cohort.var_names.str.fullmatch(r"\d+(_[a-z])?_at").all()
+    np.testing.assert_allclose(cohort[:, "200726_at"].X.ravel(), table["X200726_at"], rtol=1e-6)
+
+
+def test_unknown_grades_of_transbig_are_missing_labels():
+    grade = load_cohort("transbig").obs["grade"]
+    assert grade.isna().sum() == 2
+    assert set(grade.dropna()) == {"poorly differentiated", "intermediate", "well differentiated"}
+
+
+@pytest.mark.parametrize("name", ["demo", "transbig"])
+def test_cohorts_say_where_they_come_from_and_survive_a_file(name, tmp_path):
+    cohort = load_cohort(name)
+    assert cohort.uns["name"] == name
+    assert all(cohort.uns[key] for key in ("citation", "licence", "note"))
+    assert set(cohort.uns["units"]) <= {"X", *cohort.obs.columns}
+    cohort.write_h5ad(tmp_path / "cohort.h5ad")
+    again = read_h5ad(tmp_path / "cohort.h5ad")
+    assert dict(again.uns["units"]) == cohort.uns["units"]
+
+
+def test_unknown_cohort_is_refused_with_the_known_ones():
+    with pytest.raises(ValueError, match="no cohort is called 'tcga'; known cohorts: demo, transbig"):
+        load_cohort("tcga")
+
+
+def test_transbig_without_scikit_survival_says_what_to_install(monkeypatch):
+    monkeypatch.setitem(sys.modules, "sksurv.datasets", None)
+    with pytest.raises(ImportError, match=r"pip install gexcore\[peers\]"):
+        load_cohort("transbig")
+
+
+def test_embedded_files_are_found_by_name_and_others_refused_with_a_list():
+    assert data_path("demo/network.tsv").read_text().startswith("gene_a\tgene_b\tscore\n")
+    with pytest.raises(FileNotFoundError, match=r"'demo/net\.tsv'; there are: .*demo/network\.tsv"):
+        data_path("demo/net.tsv")

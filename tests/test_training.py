@@ -1,0 +1,114 @@
+"""The training loop on models small enough to know the answer."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from gexcore.training import TrainingSettings, batches, choose_device, evaluate_losses, seeded, train
+
+CPU = torch.device("cpu")
+
+
+def squared(module, batch):
+    x, y = batch
+    seen = ~y[:, 0].isnan()
+    return {"y": (((module(x) - y)[seen] ** 2).mean(), int(seen.sum()))} if seen.any() else {}
+
+
+def line(n=64, noise=0.0, seed=0):
+    rng = np.random.default_rng(seed)
+    x = rng.normal(size=(n, 3))
+    y = x @ [[1.0], [-2.0], [0.5]] + 3 + noise * rng.normal(size=(n, 1))
+    return torch.tensor(x).float(), torch.tensor(y).float()
+
+
+def fit(module, data, validation=None, losses=squared, **settings):
+    settings = TrainingSettings(**{"learning_rate": 0.05, "max_epochs": 200, "batch_size": 16, **settings})
+    generator = np.random.default_rng(0)
+    return train(module, losses, data, validation, settings, device=CPU, generator=generator, label="test")
+
+
+def test_a_line_is_found():
+    module = nn.Linear(3, 1)
+    fit(module, line(), line(seed=1))
+    assert module.weight.tolist()[0] == pytest.approx([1, -2, 0.5], abs=1e-3)
+    assert module.bias.item() == pytest.approx(3, abs=1e-3)
+
+
+def test_the_weights_kept_are_those_of_the_best_validation_epoch():
+    module, validation = nn.Sequential(nn.Linear(3, 200), nn.ReLU(), nn.Linear(200, 1)), line(noise=3, seed=1)
+    history = fit(module, line(20, noise=3), validation, patience=20)
+    followed = history.query("split == 'validation' and task == 'mean'").set_index("epoch")["loss"]
+    assert followed.idxmin() < followed.index.max()  # it did overfit
+    assert followed.index.max() - followed.idxmin() <= 20
+    assert evaluate_losses(module, squared, validation, 16)["y"] == pytest.approx(followed.min(), rel=1e-6)
+
+
+def test_missing_labels_weigh_nothing_in_the_mean():
+    x, y = line(40)
+    y[::2] = math.nan
+    kept = evaluate_losses(nn.Linear(3, 1), squared, (x, y), 7)
+    module = nn.Linear(3, 1)
+    everything = evaluate_losses(module, squared, (x, y), 7)["y"]
+    assert everything == pytest.approx(evaluate_losses(module, squared, (x[1::2], y[1::2]), 40)["y"], rel=1e-6)
+    assert set(kept) == {"y"}
+
+
+def test_a_loss_that_stops_being_finite_never_reaches_the_kept_weights():
+    module = nn.Linear(3, 1)
+    steps = []
+
+    def breaking(module, batch):
+        steps.append(None)
+        parts = squared(module, batch)
+        return {"y": (parts["y"][0] * (math.nan if len(steps) > 20 else 1), parts["y"][1])}
+
+    with pytest.warns(RuntimeWarning, match="stopped being finite in epoch 6"):
+        fit(module, line(), losses=breaking)
+    assert all(p.isfinite().all() for p in module.parameters())
+    with pytest.raises(FloatingPointError, match="stopped being finite in epoch 1"):
+        fit(nn.Linear(3, 1), line(), losses=breaking)
+
+
+def test_no_batch_holds_a_single_sample():
+    for n in range(2, 200):
+        sizes = [s.stop - s.start for s in batches(n, 64)]
+        assert sum(sizes) == n
+        assert min(sizes) >= 2
+        assert max(sizes) <= 64
+
+
+def test_seeding_leaves_the_callers_random_state_alone():
+    before = torch.get_rng_state()
+    with seeded(3, CPU):
+        first = torch.rand(2)
+    with seeded(3, CPU):
+        assert torch.equal(first, torch.rand(2))
+    assert torch.equal(before, torch.get_rng_state())
+
+
+def test_the_cosine_schedule_warms_up_and_ends_near_zero(monkeypatch):
+    rates = []
+    step = torch.optim.AdamW.step
+    monkeypatch.setattr(
+        torch.optim.AdamW, "step", lambda self, *a: (rates.append(self.param_groups[0]["lr"]), step(self, *a))[1]
+    )
+    fit(nn.Linear(3, 1), line(), schedule="cosine", learning_rate=0.1, max_epochs=50)
+    assert rates[0] == 0
+    assert max(rates) == pytest.approx(0.1, rel=1e-2)
+    assert rates[-1] < 1e-3
+    assert np.argmax(rates) == pytest.approx(len(rates) / 10, abs=1)
+
+
+def test_the_callers_device_wins_over_auto():
+    assert choose_device("cpu") == CPU
+    assert choose_device("auto").type == ("cuda" if torch.cuda.is_available() else "cpu")
+
+
+@pytest.mark.parametrize(("name", "value"), [("schedule", "step"), ("precision", "float16"), ("batch_size", 0)])
+def test_settings_out_of_range_are_named(name, value):
+    with pytest.raises(ValueError, match=f"{name} must be"):
+        TrainingSettings(**{name: value})

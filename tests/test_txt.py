@@ -1,0 +1,216 @@
+"""The TxT estimator: what it promises to anyone who fits it, and that it learns what was planted."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+import gexcore as gx
+from gexcore.txt import PRESETS, TxTSettings
+
+TASKS = [
+    gx.Survival("os", time="os_time", event="os_event"),
+    gx.Survival("rfs", time="rfs_time", event="rfs_event"),
+    gx.Classification("subtype"),
+    gx.Classification("grade"),
+    gx.Regression("age"),
+]
+TINY = {"preset": "quick", "n_layers": 1, "d_model": 8, "n_heads": 2, "d_ff": 8, "max_epochs": 2, "device": "cpu"}
+
+
+@pytest.fixture(scope="module")
+def cohort():
+    return gx.load_cohort("demo")[:, :40].copy()
+
+
+@pytest.fixture(scope="module")
+def parts(cohort):
+    return gx.split(cohort, TASKS, seed=0)
+
+
+@pytest.fixture(scope="module")
+def fitted(parts):
+    return gx.TxT(TASKS, **TINY).fit(parts[0], parts[1])
+
+
+def frames(prediction):
+    """Every table of a prediction, by task and kind."""
+    return {
+        (name, kind): value
+        for name, p in prediction.items()
+        for kind, value in vars(p).items()
+        if isinstance(value, pd.Series | pd.DataFrame)
+    }
+
+
+def same(a, b, **tolerance):
+    a, b = frames(a), frames(b)
+    assert a.keys() == b.keys()
+    for key in a:
+        np.testing.assert_allclose(a[key], b[key].reindex_like(a[key]), **(tolerance or {"rtol": 0, "atol": 0}))
+
+
+def test_every_task_is_predicted_for_every_sample_by_id(fitted, parts):
+    test = parts[2]
+    prediction = fitted.predict(test)
+    assert list(prediction) == [t.name for t in TASKS]
+    assert prediction["os"].risk.index.equals(test.obs_names)
+    assert prediction["rfs"].survival.columns.equals(test.obs_names)
+    assert (prediction["os"].survival.iloc[0] == 1).all()
+    np.testing.assert_allclose(prediction["grade"].probabilities.sum(axis=1), 1)
+    assert prediction["age"].values.between(20, 100).all()  # years, not standard deviations
+    assert fitted.embed(test).index.equals(test.obs_names)
+
+
+def test_order_of_genes_and_samples_is_irrelevant(fitted, parts):
+    test, rng = parts[2], np.random.default_rng(0)
+    shuffled = test[rng.permutation(test.n_obs), rng.permutation(test.n_vars)].copy()
+    same(fitted.predict(test), fitted.predict(shuffled), rtol=0, atol=1e-4)
+
+
+def test_a_subset_of_samples_gets_the_same_predictions(fitted, parts):
+    test = parts[2]
+    whole = fitted.predict(test)["os"].risk
+    np.testing.assert_allclose(fitted.predict(test[:7].copy())["os"].risk, whole[:7], rtol=1e-4, atol=1e-4)
+
+
+def test_the_same_seed_gives_the_same_bits_and_another_does_not(fitted, parts):
+    again = gx.TxT(TASKS, **TINY).fit(parts[0], parts[1])
+    same(fitted.predict(parts[2]), again.predict(parts[2]))
+    other = gx.TxT(TASKS, seed=1, **TINY).fit(parts[0], parts[1])
+    assert not other.predict(parts[2])["os"].risk.equals(again.predict(parts[2])["os"].risk)
+
+
+def test_a_saved_model_predicts_the_same_bits_in_a_new_process(fitted, parts, tmp_path):
+    fitted.save(tmp_path / "txt.safetensors")
+    parts[2].write_h5ad(tmp_path / "test.h5ad")
+    code = (
+        "import gexcore as gx, sys; model = gx.TxT.load(sys.argv[1] + '/txt.safetensors', device='cpu');"
+        "p = model.predict(sys.argv[1] + '/test.h5ad'); p['os'].survival.to_pickle(sys.argv[1] + '/os.pkl');"
+        "p['age'].values.to_pickle(sys.argv[1] + '/age.pkl')"
+    )
+    subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=True)
+    here = fitted.predict(parts[2])
+    pd.testing.assert_frame_equal(pd.read_pickle(tmp_path / "os.pkl"), here["os"].survival, check_exact=True)
+    pd.testing.assert_series_equal(pd.read_pickle(tmp_path / "age.pkl"), here["age"].values, check_exact=True)
+    loaded = gx.TxT.load(tmp_path / "txt.safetensors")
+    assert loaded.settings == fitted.settings
+    assert loaded.tasks == fitted.tasks
+    pd.testing.assert_frame_equal(loaded.history_, fitted.history_)
+
+
+def test_labels_of_validation_and_test_never_reach_what_is_fitted(fitted, parts):
+    train, val, test = (p.copy() for p in parts)
+    val.obs["age"] *= 1000
+    val.obs["subtype"] = "never seen in training"
+    val.X = val.X * 100
+    with pytest.warns(gx.CohortWarning, match="a class the training samples lack"):
+        poisoned = gx.TxT(TASKS, **TINY).fit(train, val)
+    np.testing.assert_array_equal(poisoned.scaler_.shift, fitted.scaler_.shift)
+    for ours, theirs in zip(poisoned.targets_, fitted.targets_, strict=True):
+        assert ours.state() == theirs.state()
+    test.obs = test.obs[[]]
+    same(fitted.predict(test), fitted.predict(parts[2]))
+
+
+def test_partial_labels_train_and_a_task_without_labels_in_a_batch_is_left_out(parts):
+    train = parts[0].copy()
+    train.obs.loc[train.obs_names[5:], "grade"] = np.nan
+    train.obs.loc[train.obs_names[10:], ["os_time", "os_event"]] = np.nan
+    train.obs.loc[train.obs_names[:10], "os_event"] = 1.0
+    train.obs.loc[train.obs_names[:4], "grade"] = [1, 1, 2, 2]
+    model = gx.TxT(TASKS, **TINY, batch_size=16).fit(train)
+    assert model.history_["loss"].notna().all()
+
+
+def test_missing_expression_counts_as_the_training_mean(fitted, parts):
+    test = parts[2].copy()
+    gene = fitted.genes_[3]
+    test.X[:, 3] = np.nan
+    mean = parts[2].copy()
+    mean.X[:, 3] = np.float32(fitted.scaler_.shift[3] + fitted.scaler_.fill[3] / fitted.scaler_.factor[3])
+    same(fitted.predict(test), fitted.predict(mean), rtol=1e-4, atol=1e-4)
+    with pytest.warns(gx.CohortWarning, match=f"lacks 1 of 40 genes .*{gene}"):
+        absent = fitted.predict(parts[2][:, [g for g in fitted.genes_ if g != gene]].copy())
+    same(absent, fitted.predict(test))
+
+
+def test_gene_vectors_start_where_they_are_given_and_absent_genes_at_the_mean(parts):
+    genes = parts[0].var_names
+    vectors = pd.DataFrame(np.random.default_rng(0).normal(size=(39, 6)), index=genes[:0:-1])
+    model = gx.TxT(TASKS, gene_embedding=vectors, **{**TINY, "max_epochs": 1, "learning_rate": 1e-12})
+    with pytest.warns(
+        gx.CohortWarning, match=f"1 of 40 genes have no vector, first {genes[0]}; they start at the mean"
+    ):
+        model.fit(parts[0], parts[1])
+    start = pd.DataFrame(model.module_.encoder.genes.detach().numpy(), index=genes)
+    np.testing.assert_allclose(start.loc[vectors.index], vectors, rtol=1e-5)
+    np.testing.assert_allclose(start.loc[genes[0]], vectors.mean(), rtol=1e-5, atol=1e-6)
+
+
+def test_the_first_loss_is_one_for_every_task(parts):
+    # Heads start at the best constant prediction, and losses are in its units.
+    model = gx.TxT(TASKS, **{**TINY, "max_epochs": 1, "learning_rate": 1e-12}).fit(parts[0])
+    np.testing.assert_allclose(model.history_["loss"], 1, atol=1e-3)
+
+
+def test_paper_settings_are_the_published_ones():
+    s = gx.TxT(TASKS).settings
+    assert PRESETS["paper"] == {}
+    assert s == TxTSettings()
+    assert (s.n_layers, s.n_heads, s.d_model, s.d_ff, s.dropout) == (8, 4, 64, 256, 0.1)
+    assert (s.learning_rate, s.batch_size, s.patience, s.max_epochs, s.weight_decay) == (1e-4, 64, 30, 1000, 0.0)
+    assert (s.pooling, s.hidden, s.scaling, s.n_intervals, s.grid) == ("flatten", (128, 64), "minmax", 64, "uniform")
+    assert (s.value_path, s.norm_first) == (False, True)
+
+
+@pytest.mark.parametrize("pooling", ["flatten", "mean", "attention", "score"])
+def test_the_paper_model_runs_with_every_pooling(parts, pooling):
+    train = parts[0][:, :12].copy()
+    model = gx.TxT(TASKS, preset="paper", n_layers=2, max_epochs=1, pooling=pooling).fit(train, parts[1][:, :12].copy())
+    assert model.predict(parts[2][:, :12].copy())["os"].risk.notna().all()
+
+
+def test_misuse_is_refused_before_any_compute(parts, fitted, tmp_path):
+    with pytest.raises(TypeError, match="TxT has no setting 'n_layer'; did you mean 'n_layers'"):
+        gx.TxT(TASKS, n_layer=2)
+    with pytest.raises(ValueError, match="preset must be one of paper, quick, not 'fast'"):
+        gx.TxT(TASKS, preset="fast")
+    with pytest.raises(ValueError, match="pooling must be one of"):
+        gx.TxT(TASKS, pooling="max")
+    with pytest.raises(RuntimeError, match="not fitted yet"):
+        gx.TxT(TASKS).predict(parts[2])
+    with pytest.raises(RuntimeError, match="not fitted yet"):
+        gx.TxT(TASKS).save(tmp_path / "x")
+    with pytest.raises(ValueError, match="40 samples are in the training and the validation cohort"):
+        gx.TxT(TASKS, **TINY).fit(parts[0], parts[0][:40].copy())
+    with pytest.raises(KeyError, match="needs column 'size_mm'"):
+        gx.TxT(gx.Regression("size_mm"), **TINY).fit(parts[0], parts[1])
+    with pytest.raises(ValueError, match="min_coverage"):
+        fitted.predict(parts[2][:, :10].copy())
+
+
+def test_shuffled_labels_teach_nothing(parts):
+    # Test C-index over several shuffles: one value has a standard deviation of about 0.05 here, their mean 0.02.
+    train, val, test = parts
+    task, scores = TASKS[0], []
+    for seed in range(6):
+        shuffled = train.copy()
+        order = np.random.default_rng(seed).permutation(train.n_obs)
+        shuffled.obs[list(task.columns)] = train.obs[list(task.columns)].to_numpy()[order]
+        model = gx.TxT(task, seed=seed, **{**TINY, "max_epochs": 5}).fit(shuffled, val)
+        scores.append(gx.evaluate(model.predict(test), test).set_index("metric").loc["c_index", "value"])
+    assert np.mean(scores) == pytest.approx(0.5, abs=0.08)
+
+
+def test_training_on_a_gpu_agrees_with_the_cpu(parts):
+    if not torch.cuda.is_available():
+        pytest.skip("needs a GPU")
+    on = {
+        d: gx.TxT(TASKS, **{**TINY, "device": d, "dropout": 0.0, "head_dropout": 0.0}).fit(*parts[:2])
+        for d in ("cpu", "cuda")
+    }
+    same(on["cpu"].predict(parts[2]), on["cuda"].predict(parts[2]), rtol=1e-2, atol=1e-2)
