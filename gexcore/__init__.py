@@ -4,7 +4,7 @@ TxT predicts survival together with clinical features from bulk expression. ``im
 a notebook needs.
 """
 
-from . import attention, baselines, metrics, plots, simulate
+from . import attention, baselines, comparison, metrics, plots, simulate
 from .cohort import read_cohort
 from .metrics import evaluate
 from .sources import data_path, load_cohort, load_truth
@@ -21,6 +21,7 @@ __all__ = [
     "TxT",
     "attention",
     "baselines",
+    "comparison",
     "data_path",
     "evaluate",
     "load_cohort",

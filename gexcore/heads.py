@@ -79,13 +79,32 @@ POOLINGS = {"flatten": FlattenPooling, "mean": MeanPooling, "attention": Attenti
 # ------------------------------------------------------------------------------------------------ heads
 
 
-def head(n_inputs: int, n_outputs: int, *, hidden: Sequence[int], dropout: float) -> nn.Sequential:
-    """Task head: (linear, batch norm, leaky ReLU 0.2, dropout) per hidden layer, then linear. Paper: hidden 128, 64."""
-    layers: list[nn.Module] = []
-    for width in hidden:
-        layers += [nn.Linear(n_inputs, width), nn.BatchNorm1d(width), nn.LeakyReLU(0.2), nn.Dropout(dropout)]
-        n_inputs = width
-    return nn.Sequential(*layers, nn.Linear(n_inputs, n_outputs))
+class Head(nn.Sequential):
+    """Task head: (linear, batch norm, leaky ReLU 0.2, dropout) per hidden layer, then linear. Paper: hidden 128, 64.
+
+    With ``rank`` the last layer is a product of two, through ``rank`` numbers per sample. For survival, rank 1 means
+    one risk per sample that shifts the scores of all intervals by learned amounts.
+    """
+
+    def __init__(
+        self, n_inputs: int, n_outputs: int, *, hidden: Sequence[int], dropout: float, rank: int | None = None
+    ):
+        layers: list[nn.Module] = []
+        for width in hidden:
+            layers += [nn.Linear(n_inputs, width), nn.BatchNorm1d(width), nn.LeakyReLU(0.2), nn.Dropout(dropout)]
+            n_inputs = width
+        if rank is not None:
+            layers.append(nn.Linear(n_inputs, rank, bias=False))
+            n_inputs = rank
+        super().__init__(*layers, nn.Linear(n_inputs, n_outputs))
+        self.rank = rank
+
+    def start_at(self, scores: Tensor) -> None:
+        """Predict the same ``scores`` (n_outputs,) for every sample, until training finds better."""
+        nn.init.zeros_(self[-1 if self.rank is None else -2].weight)
+        if self.rank == 1:
+            nn.init.ones_(self[-1].weight)  # at first one risk shifts all intervals alike
+        self[-1].bias.data.copy_(scores)
 
 
 def null_scores(target: Target, labels: Tensor) -> Tensor:

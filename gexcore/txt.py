@@ -41,11 +41,13 @@ class TxTSettings(TrainingSettings):
     value_path: bool = False  # expression also in the tokens; the paper has it in the attention scores alone
     pooling: str = "flatten"  # or "mean", "attention", "score"
     hidden: tuple[int, ...] = (128, 64)  # of each task head
-    head_dropout: float = 0.1
+    head_dropout: float = 0.1  # on the pooled vector and in the heads
+    gene_dropout: float = 0.0  # share of genes whose expression is set to 0 in each training step
     scaling: str = "minmax"  # or "zscore"
     scaling_clip: float | None = None  # zscore: values beyond this many standard deviations are cut
     n_intervals: int = 64  # survival grid
     grid: str = "uniform"  # or "quantile": equal shares of the training events
+    survival_rank: int | None = None  # 1: one risk per patient moves all intervals; None: each interval by itself
     choices: ClassVar[dict[str, tuple[str, ...]]] = {
         **TrainingSettings.choices,
         "pooling": tuple(heads.POOLINGS),
@@ -54,13 +56,40 @@ class TxTSettings(TrainingSettings):
     }
 
 
-PRESETS: dict[str, dict] = {"paper": {}, "quick": {}}
+PRESETS: dict[str, dict] = {
+    "paper": {},
+    # Converges in minutes on two cores and holds its own against linear models on a few hundred patients: one layer,
+    # expression in the tokens, one score per gene instead of G x E inputs to every head, and much dropout.
+    "quick": {
+        "n_layers": 1,
+        "n_heads": 2,
+        "d_model": 32,
+        "d_ff": 64,
+        "dropout": 0.0,  # attention without dropout takes the CPU's fused kernel
+        "value_path": True,
+        "pooling": "score",
+        "hidden": (128,),
+        "head_dropout": 0.5,
+        "gene_dropout": 0.2,
+        "scaling": "zscore",
+        "scaling_clip": 5.0,
+        "n_intervals": 16,
+        "grid": "quantile",
+        "survival_rank": 1,
+        "learning_rate": 1e-3,
+        "weight_decay": 0.01,
+        "batch_size": 32,
+        "max_epochs": 40,
+        "patience": 15,
+        "schedule": "cosine",
+    },
+}
 
 
 class TxTModule(nn.Module):
     """The network of TxT: scaled expression (B, G) to the raw scores of every task, each (B, n_outputs)."""
 
-    def __init__(self, n_genes: int, n_outputs: Sequence[int], d_embed: int, settings: TxTSettings):
+    def __init__(self, n_genes: int, targets: Sequence[Target], d_embed: int, settings: TxTSettings):
         super().__init__()
         s = settings
         self.encoder = ExpressionEncoder(
@@ -75,8 +104,16 @@ class TxTModule(nn.Module):
             value_path=s.value_path,
         )
         self.pool = heads.POOLINGS[s.pooling](n_genes, d_embed, s.head_dropout)
+        self.gene_dropout = s.gene_dropout
         self.heads = nn.ModuleList(
-            heads.head(self.pool.width, n, hidden=s.hidden, dropout=s.head_dropout) for n in n_outputs
+            heads.Head(
+                self.pool.width,
+                target.n_outputs,
+                hidden=s.hidden,
+                dropout=s.head_dropout,
+                rank=s.survival_rank if target.task.kind == "survival" else None,
+            )
+            for target in targets
         )
         for name, parameter in self.named_parameters():
             if parameter.dim() == 2 and name != "encoder.genes":
@@ -84,6 +121,8 @@ class TxTModule(nn.Module):
 
     def embed(self, expression: Tensor) -> Tensor:
         """What every head reads, (B, P)."""
+        if self.training and self.gene_dropout:
+            expression = expression * (torch.rand_like(expression) >= self.gene_dropout)
         return self.pool(self.encoder(expression))
 
     def forward(self, expression: Tensor) -> list[Tensor]:
@@ -204,7 +243,7 @@ class TxT:
     def _module(self, n_genes: int, targets: Sequence[Target]) -> TxTModule:
         given = self.gene_embedding
         d_embed = self.settings.d_model if given is None else given.shape[1]
-        return TxTModule(n_genes, [t.n_outputs for t in targets], d_embed, self.settings)
+        return TxTModule(n_genes, targets, d_embed, self.settings)
 
     # --------------------------------------------------------------------------------------- predicting
 
@@ -275,7 +314,7 @@ class TxT:
             kind: {n.removeprefix(kind): t for n, t in tensors.items() if n.startswith(kind)}
             for kind in ("module.", "scaler.")
         }
-        module = TxTModule(len(config["genes"]), [t.n_outputs for t in targets], config["d_embed"], model.settings)
+        module = TxTModule(len(config["genes"]), targets, config["d_embed"], model.settings)
         module.load_state_dict(part["module."])
         model.scaler_ = Scaler.from_state(
             {n: t.numpy() for n, t in part["scaler."].items()},
@@ -315,8 +354,7 @@ def _losses_against_null(module: TxTModule, targets: Sequence[Target], labels: S
     units = []
     for target, head, label in zip(targets, module.heads, labels, strict=True):
         null = heads.null_scores(target, label)
-        nn.init.zeros_(head[-1].weight)
-        head[-1].bias.data.copy_(null)
+        head.start_at(null)
         units.append(float(heads.LOSSES[target.task.kind](null.expand(len(label), -1), label)))
 
     def losses(module: nn.Module, batch: tuple[Tensor, ...]) -> dict[str, tuple[Tensor, int]]:

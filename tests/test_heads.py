@@ -7,7 +7,7 @@ import torch
 from lifelines import KaplanMeierFitter
 
 from gexcore import Classification, Regression, Survival
-from gexcore.heads import LOSSES, POOLINGS, decode, head, null_scores
+from gexcore.heads import LOSSES, POOLINGS, Head, decode, null_scores
 from gexcore.losses import mtlr_survival
 
 IDS = pd.Index(["a", "b", "c"])
@@ -72,8 +72,27 @@ def test_mean_and_attention_pooling_do_not_know_the_order_of_genes(name):
 
 
 def test_a_head_has_the_layers_of_the_paper():
-    kinds = [type(layer).__name__ for layer in head(10, 5, hidden=(128, 64), dropout=0.1)]
-    assert kinds == ["Linear", "BatchNorm1d", "LeakyReLU", "Dropout"] * 2 + ["Linear"]
+    head = Head(10, 5, hidden=(128, 64), dropout=0.1)
+    assert [type(layer).__name__ for layer in head] == ["Linear", "BatchNorm1d", "LeakyReLU", "Dropout"] * 2 + [
+        "Linear"
+    ]
+    assert [layer.out_features for layer in head if isinstance(layer, torch.nn.Linear)] == [128, 64, 5]
+
+
+@pytest.mark.parametrize("rank", [None, 1, 2])
+def test_a_head_starts_at_the_given_scores_and_can_leave_them(rank):
+    head, x, start = Head(10, 5, hidden=(8,), dropout=0.0, rank=rank), torch.randn(6, 10), torch.arange(5.0)
+    head.start_at(start)
+    torch.testing.assert_close(head(x), start.expand(6, -1))
+    head(x).square().sum().backward()
+    assert any(layer.weight.grad.abs().sum() > 0 for layer in head if isinstance(layer, torch.nn.Linear))
+
+
+def test_a_survival_head_of_rank_one_ranks_patients_the_same_in_every_interval():
+    head = Head(10, 5, hidden=(), dropout=0.0, rank=1)
+    shift = head(torch.randn(6, 10)).detach()
+    shift = shift - shift[0]
+    assert torch.linalg.matrix_rank(shift, tol=1e-5) == 1
 
 
 def test_decoded_risk_is_minus_the_restricted_mean_and_higher_is_worse(obs):
