@@ -5,7 +5,7 @@ Shapes: B samples, G genes, E gene vector, P pooled width, K time intervals, C c
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import pandas as pd
@@ -126,6 +126,37 @@ def null_scores(target: Target, labels: Tensor) -> Tensor:
     density = torch.cat([-survival.diff(), survival[-1:]])
     log_density = density.clamp(min=0.5 / len(labels) / n).log()  # an empty interval stays possible
     return -log_density.diff().float()
+
+
+def losses_against_null(heads: Sequence[Head], targets: Sequence[Target], labels: Sequence[Tensor]) -> Callable:
+    """Start each head at its task's best constant prediction, and measure its loss in that prediction's units.
+
+    Parameters
+    ----------
+    heads, targets, labels
+        One of each per task; labels (N, 1 or 2) are those of all training samples.
+
+    Returns
+    -------
+    callable
+        ``losses(module, (inputs, *labels)) -> {task: (mean loss, number of labelled samples)}`` for
+        :func:`gexcore.training.train`, where ``module(inputs)`` gives the scores task by task.
+    """
+    units = []
+    for head, target, label in zip(heads, targets, labels, strict=True):
+        null = null_scores(target, label)
+        head.start_at(null)
+        units.append(float(LOSSES[target.task.kind](null.expand(len(label), -1), label)))
+
+    def losses(module: nn.Module, batch: tuple[Tensor, ...]) -> dict[str, tuple[Tensor, int]]:
+        inputs, *labels = batch
+        parts = {}
+        for target, scores, label, unit in zip(targets, module(inputs), labels, units, strict=True):
+            if n := int((~label[:, 0].isnan()).sum()):
+                parts[target.task.name] = (LOSSES[target.task.kind](scores, label) / unit, n)
+        return parts
+
+    return losses
 
 
 def decode(target: Target, scores: Tensor, ids: pd.Index) -> Prediction:

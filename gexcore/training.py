@@ -120,7 +120,7 @@ def train(
     Returns
     -------
     pandas.DataFrame
-        epoch, split, task, loss; task ``"mean"`` is what early stopping follows.
+        epoch, split ("train", "val"), task, loss; task ``"mean"`` is what early stopping follows.
 
     Raises
     ------
@@ -156,11 +156,11 @@ def train(
                 total[1] += m
         scores = {"train": {task: total / m for task, (total, m) in sums.items()}}
         if validation is not None:
-            scores["validation"] = evaluate_losses(module, losses, validation, settings.batch_size)
+            scores["val"] = evaluate_losses(module, losses, validation, settings.batch_size)
         for split, by_task in scores.items():
             by_task["mean"] = float(np.mean(list(by_task.values())))
             rows += [(epoch, split, task, loss) for task, loss in by_task.items()]
-        followed = scores.get("validation", scores["train"])["mean"]
+        followed = scores.get("val", scores["train"])["mean"]
         if not (math.isfinite(followed) and math.isfinite(scores["train"]["mean"])):
             # Weights that gave NaN are never kept, and no later epoch can heal them.
             message = f"{label}: the loss stopped being finite in epoch {epoch}; a lower learning rate may help"

@@ -153,7 +153,8 @@ class TxT:
     ----------
     settings : TxTSettings
     history_ : pandas.DataFrame
-        epoch, split, task, loss. Losses are in units of the best constant prediction's loss on the training samples.
+        epoch, split ("train", "val"), task, loss. Losses are in units of the best constant prediction's loss on the
+        training samples.
     genes_ : list of str
         Genes of the training cohort, which every later cohort is aligned to by name.
 
@@ -226,7 +227,7 @@ class TxT:
             module = self._module(len(genes), targets)
             if self.gene_embedding is not None:
                 module.encoder.genes.data = _gene_vectors(self.gene_embedding, genes)
-            losses = _losses_against_null(module, targets, data[1:])
+            losses = heads.losses_against_null(module.heads, targets, data[1:])
             self.history_ = train(
                 module.to(device),
                 losses,
@@ -347,22 +348,3 @@ def _gene_vectors(embedding: pd.DataFrame, genes: Sequence[str]) -> Tensor:
         warnings.warn(message, CohortWarning, stacklevel=3)
     vectors = embedding.reindex(genes).fillna(embedding.mean())
     return torch.tensor(vectors.to_numpy(), dtype=torch.float32)
-
-
-def _losses_against_null(module: TxTModule, targets: Sequence[Target], labels: Sequence[Tensor]):
-    """Start each head at its task's best constant prediction, and measure its loss in that prediction's units."""
-    units = []
-    for target, head, label in zip(targets, module.heads, labels, strict=True):
-        null = heads.null_scores(target, label)
-        head.start_at(null)
-        units.append(float(heads.LOSSES[target.task.kind](null.expand(len(label), -1), label)))
-
-    def losses(module: nn.Module, batch: tuple[Tensor, ...]) -> dict[str, tuple[Tensor, int]]:
-        expression, *labels = batch
-        parts = {}
-        for target, scores, label, unit in zip(targets, module(expression), labels, units, strict=True):
-            if n := int((~label[:, 0].isnan()).sum()):
-                parts[target.task.name] = (heads.LOSSES[target.task.kind](scores, label) / unit, n)
-        return parts
-
-    return losses

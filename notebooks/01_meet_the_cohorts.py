@@ -87,7 +87,8 @@ missing.rename_axis("labels missing").astype("Int64")
 # ## Survival
 #
 # The Kaplan-Meier curve {cite}`kaplan1958` estimates the share of patients without the event at each time. In
-# `transbig` grade separates the curves, mostly in the first years. In `demo` the subtypes differ.
+# `transbig` grade separates the curves in the first years, and later they meet. In `demo` the subtypes differ. The
+# log-rank test asks whether curves differ over all of follow-up.
 
 # %%
 figure, axes = plt.subplots(1, 2, figsize=(8, 3.6))

@@ -217,8 +217,8 @@ plt.show()
 # %%
 paper, quick = (gx.TxT(survival, preset=preset).settings for preset in ("paper", "quick"))
 rows = {name: (getattr(paper, name), getattr(quick, name)) for name in vars(paper)}
-presets = pd.DataFrame(rows, index=["paper", "quick"]).T
-presets[presets["paper"] != presets["quick"]].astype(str)
+presets = pd.DataFrame(rows, index=["paper", "quick"]).T.astype(str)
+presets[presets["paper"] != presets["quick"]]
 
 # %%
 tasks = [
@@ -240,4 +240,5 @@ for model in models.values():
 figure, axes = plt.subplots(1, 2, figsize=(8, 3.4), sharey=True)
 for ax, (name, model) in zip(axes, models.items(), strict=True):
     gx.plots.plot_history(model.history_, ax=ax).set_title(f"preset {name}")
+axes[0].get_legend().remove()
 plt.show()

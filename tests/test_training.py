@@ -41,7 +41,7 @@ def test_a_line_is_found():
 def test_the_weights_kept_are_those_of_the_best_validation_epoch():
     module, validation = nn.Sequential(nn.Linear(3, 200), nn.ReLU(), nn.Linear(200, 1)), line(noise=3, seed=1)
     history = fit(module, line(20, noise=3), validation, patience=20)
-    followed = history.query("split == 'validation' and task == 'mean'").set_index("epoch")["loss"]
+    followed = history.query("split == 'val' and task == 'mean'").set_index("epoch")["loss"]
     assert followed.idxmin() < followed.index.max()  # it did overfit
     assert followed.index.max() - followed.idxmin() <= 20
     assert evaluate_losses(module, squared, validation, 16)["y"] == pytest.approx(followed.min(), rel=1e-6)
