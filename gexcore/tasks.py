@@ -40,21 +40,16 @@ def _numbers(obs: pd.DataFrame, column: str, task: str) -> pd.Series:
     """A clinical column as float64; cells that are neither numbers nor missing are refused by name."""
     raw = _column(obs, column, task)
     numbers = pd.to_numeric(raw.astype(object), errors="coerce").astype(float)
-    wrong = numbers.isna() & raw.notna()
-    if wrong.any():
+    if (wrong := numbers.isna() & raw.notna()).any():
         message = (
             f"column {column!r} must hold numbers: {wrong.sum()} cells do not, first at "
             f"{first_ids(obs.index[wrong])} ({first_ids(raw[wrong].unique())}); leave a cell empty where it is unknown"
         )
         raise ValueError(message)
-    infinite = np.isinf(numbers)
-    if infinite.any():
+    if (infinite := np.isinf(numbers)).any():
         message = f"column {column!r} holds {infinite.sum()} infinite values, first at {first_ids(obs.index[infinite])}"
         raise ValueError(message)
     return numbers
-
-
-# ------------------------------------------------------------------------------------------------ tasks
 
 
 @dataclass(frozen=True)
@@ -89,22 +84,19 @@ class Survival:
             Negative times, events other than 0 and 1, cells that are not numbers.
         """
         time, event = (_numbers(obs, column, self.name) for column in self.columns)
-        negative = time < 0
-        if negative.any():
+        if (negative := time < 0).any():
             message = (
                 f"column {self.time!r} holds {negative.sum()} negative times, first at "
                 f"{first_ids(obs.index[negative])}; a time to an event is zero or more"
             )
             raise ValueError(message)
-        odd = event.notna() & ~event.isin([0.0, 1.0])
-        if odd.any():
+        if (odd := event.notna() & ~event.isin([0.0, 1.0])).any():
             message = (
                 f"column {self.event!r} must be 1 (event) or 0 (censored): {odd.sum()} cells hold "
                 f"{first_ids(sorted(event[odd].unique()))}, first at {first_ids(obs.index[odd])}"
             )
             raise ValueError(message)
-        half = time.isna() ^ event.isna()
-        if half.any():
+        if (half := time.isna() ^ event.isna()).any():
             message = (
                 f"task {self.name!r}: {half.sum()} samples have only one of {self.time!r} and {self.event!r}, first "
                 f"{first_ids(obs.index[half])}; their {self.name!r} label counts as missing"
@@ -207,8 +199,7 @@ _KINDS: dict[str, type[Task]] = {t.kind: t for t in (Survival, Classification, R
 def check_tasks(tasks: Task | Sequence[Task]) -> tuple[Task, ...]:
     """One task or several, with different names, as a tuple."""
     tasks = (tasks,) if isinstance(tasks, Task) else tuple(tasks)
-    strangers = [t for t in tasks if not isinstance(t, Task)]
-    if strangers or not tasks:
+    if (strangers := [t for t in tasks if not isinstance(t, Task)]) or not tasks:
         message = f"tasks are Survival, Classification or Regression objects, got {strangers or 'none'}"
         raise TypeError(message)
     names = [t.name for t in tasks]
@@ -263,8 +254,7 @@ class ClassificationTarget:
         """(N, 1) float32: class index, NaN where missing or never seen in training (warned)."""
         labels = self.task.read(obs)
         index = labels.map({c: i for i, c in enumerate(self.classes)}, na_action="ignore").astype(float)
-        unseen = index.isna() & labels.notna()
-        if unseen.any():
+        if (unseen := index.isna() & labels.notna()).any():
             message = (
                 f"task {self.task.name!r}: {unseen.sum()} samples have a class the training samples lack "
                 f"({first_ids(sorted(labels[unseen].unique()))}), first {first_ids(obs.index[unseen])}; "
@@ -319,14 +309,8 @@ def target_from_dict(saved: Mapping) -> Target:
 class SurvivalPrediction:
     """Predicted survival of N samples.
 
-    Attributes
-    ----------
-    task : Survival
-        What was predicted.
-    risk : pandas.Series
-        One number per sample, higher = worse.
-    survival : pandas.DataFrame or None
-        Survival probability, times x samples, first row 1 at time 0; None where a method ranks patients only.
+    ``risk`` is one number per sample, higher = worse. ``survival`` holds probabilities, times x samples, the first row
+    1 at time 0; it is None where a method ranks patients only.
     """
 
     task: Survival

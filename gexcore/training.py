@@ -27,7 +27,7 @@ class TrainingSettings:
     """How a model is trained; the defaults are those of the published TxT code."""
 
     learning_rate: float = 1e-4  # Adam
-    weight_decay: float = 0.0  # decoupled (AdamW); 0 is plain Adam
+    weight_decay: float = 0.0  # decoupled (AdamW), of matrices only; 0 is plain Adam
     batch_size: int = 64
     max_epochs: int = 1000
     patience: int = 30  # epochs without a better validation loss before training stops
@@ -129,7 +129,9 @@ def train(
     """
     data, validation = (d and tuple(t.to(device) for t in d) for d in (data, validation))
     parameters = [p for p in module.parameters() if p.requires_grad]
-    optimizer = torch.optim.AdamW(parameters, lr=settings.learning_rate, weight_decay=settings.weight_decay)
+    matrices, vectors = ([p for p in parameters if (p.dim() > 1) == matrix] for matrix in (True, False))
+    groups = [{"params": matrices, "weight_decay": settings.weight_decay}, {"params": vectors, "weight_decay": 0.0}]
+    optimizer = torch.optim.AdamW(groups, lr=settings.learning_rate)
     n, rows, best, best_epoch, best_loss = len(data[0]), [], None, 0, math.inf
     slices = batches(n, settings.batch_size)
     bar = tqdm(range(1, settings.max_epochs + 1), desc=label, unit="epoch", disable=None, leave=False)

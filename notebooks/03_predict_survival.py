@@ -102,7 +102,7 @@ plt.show()
 
 # %% tags=["nbval-ignore-output"]
 c_index = on_survival[on_survival["metric"] == "c_index"].pivot(index="seed", columns="model", values="value")
-pairs = [(a, b) for a in RANKED[:2] for b in RANKED[1:] if a != b]
+pairs = [("TxT, multitask", "TxT, survival alone"), *((a, b) for a in RANKED[:2] for b in RANKED[2:])]
 rows = [gx.comparison.paired_difference(c_index[a], c_index[b], test_share=0.2 / 0.7) for a, b in pairs]
 differences = pd.DataFrame(rows, index=pd.MultiIndex.from_tuples(pairs, names=["C-index of", "minus that of"]))
 differences.round(3)
