@@ -17,6 +17,7 @@ import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from tqdm import tqdm
 
 Losses = Mapping[str, tuple[Tensor, int]]
@@ -33,6 +34,7 @@ class TrainingSettings:
     patience: int = 30  # epochs without a better validation loss before training stops
     schedule: str = "constant"  # or "cosine": warm-up over a tenth of max_epochs, then down to zero
     clip: float | None = None  # gradient norm
+    averaging: float = 0.0  # keep an exponential moving average of the weights with this decay per step
     precision: str = "float32"  # or "bfloat16": autocast
     choices: ClassVar[dict[str, tuple[str, ...]]] = {
         "schedule": ("constant", "cosine"),
@@ -79,17 +81,20 @@ def _learning_rate(settings: TrainingSettings, progress: float) -> float:
     return settings.learning_rate * warm * 0.5 * (1 + math.cos(math.pi * max(0.0, (progress - 0.1) / 0.9)))
 
 
+def _pooled(parts: list[Losses]) -> dict[str, float]:
+    """Mean loss of each task over the labelled samples of several batches."""
+    pooled = {}
+    for task in dict.fromkeys(task for part in parts for task in part):
+        seen = [part[task] for part in parts if task in part]
+        pooled[task] = sum(float(loss) * n for loss, n in seen) / sum(n for _, n in seen)
+    return pooled
+
+
 @torch.no_grad()
 def evaluate_losses(module: nn.Module, losses: Callable, data: tuple[Tensor, ...], batch_size: int) -> dict[str, float]:
     """Mean loss of each task over all labelled samples, in evaluation mode."""
     module.eval()
-    sums: dict[str, list[float]] = {}
-    for part in batches(len(data[0]), batch_size):
-        for task, (loss, n) in losses(module, tuple(d[part] for d in data)).items():
-            total = sums.setdefault(task, [0.0, 0.0])
-            total[0] += float(loss) * n
-            total[1] += n
-    return {task: total / n for task, (total, n) in sums.items()}
+    return _pooled([losses(module, tuple(d[part] for d in data)) for part in batches(len(data[0]), batch_size)])
 
 
 def train(
@@ -127,22 +132,23 @@ def train(
     FloatingPointError
         The loss was not finite before any epoch could be kept.
     """
-    data, validation = (d and tuple(t.to(device) for t in d) for d in (data, validation))
+    data, validation = (part and tuple(t.to(device) for t in part) for part in (data, validation))
     parameters = [p for p in module.parameters() if p.requires_grad]
     matrices, vectors = ([p for p in parameters if (p.dim() > 1) == matrix] for matrix in (True, False))
     groups = [{"params": matrices, "weight_decay": settings.weight_decay}, {"params": vectors, "weight_decay": 0.0}]
     optimizer = torch.optim.AdamW(groups, lr=settings.learning_rate)
     n, rows, best, best_epoch, best_loss = len(data[0]), [], None, 0, math.inf
     slices = batches(n, settings.batch_size)
+    averaged = AveragedModel(module, multi_avg_fn=get_ema_multi_avg_fn(settings.averaging), use_buffers=True)
+    kept = averaged.module  # with averaging 0, the weights as they are
     bar = tqdm(range(1, settings.max_epochs + 1), desc=label, unit="epoch", disable=None, leave=False)
     for epoch in bar:
         module.train()
         order = torch.from_numpy(generator.permutation(n)).to(device)
-        sums: dict[str, list[float]] = {}
+        seen = []
         for step, part in enumerate(slices):
-            progress = (epoch - 1 + step / len(slices)) / settings.max_epochs
             for group in optimizer.param_groups:
-                group["lr"] = _learning_rate(settings, progress)
+                group["lr"] = _learning_rate(settings, (epoch - 1 + step / len(slices)) / settings.max_epochs)
             with torch.autocast(device.type, torch.bfloat16, enabled=settings.precision == "bfloat16"):
                 parts = losses(module, tuple(d[order[part]] for d in data))
             if not parts:
@@ -152,13 +158,11 @@ def train(
             if settings.clip is not None:
                 nn.utils.clip_grad_norm_(parameters, settings.clip)
             optimizer.step()
-            for task, (loss, m) in parts.items():
-                total = sums.setdefault(task, [0.0, 0.0])
-                total[0] += float(loss.detach()) * m
-                total[1] += m
-        scores = {"train": {task: total / m for task, (total, m) in sums.items()}}
+            averaged.update_parameters(module)
+            seen.append({task: (loss.detach(), m) for task, (loss, m) in parts.items()})
+        scores = {"train": _pooled(seen)}
         if validation is not None:
-            scores["val"] = evaluate_losses(module, losses, validation, settings.batch_size)
+            scores["val"] = evaluate_losses(kept, losses, validation, settings.batch_size)
         for split, by_task in scores.items():
             by_task["mean"] = float(np.mean(list(by_task.values())))
             rows += [(epoch, split, task, loss) for task, loss in by_task.items()]
@@ -172,7 +176,8 @@ def train(
             break
         bar.set_postfix(loss=f"{followed:.4f}")
         if validation is None or followed < best_loss:
-            best, best_epoch, best_loss = {k: v.clone() for k, v in module.state_dict().items()}, epoch, followed
+            best = {name: value.clone() for name, value in kept.state_dict().items()}
+            best_epoch, best_loss = epoch, followed
         elif epoch - best_epoch >= settings.patience:
             break
     module.load_state_dict(best)

@@ -30,7 +30,7 @@ STUDIES = {
         "survival": gx.Survival("dmfs", time="dmfs_time", event="dmfs_event"),
         "beside": [gx.Classification("grade"), gx.Classification("er"), gx.Regression("age"), gx.Regression("size")],
         "unit": "days",
-        "at": 5 * 365.25,
+        "at": 1826,  # five years
     },
     "demo": {
         "survival": gx.Survival("os", time="os_time", event="os_event"),
@@ -41,7 +41,7 @@ STUDIES = {
             gx.Regression("size"),
         ],
         "unit": "months",
-        "at": 60.0,
+        "at": 60,
     },
 }
 study = STUDIES[cohort]

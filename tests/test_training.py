@@ -103,6 +103,31 @@ def test_the_cosine_schedule_warms_up_and_ends_near_zero(monkeypatch):
     assert np.argmax(rates) == pytest.approx(len(rates) / 10, abs=1)
 
 
+def test_averaged_weights_are_the_exponential_mean_of_those_of_every_step():
+    path, step = [], torch.optim.AdamW.step
+
+    def recording(self, *a):
+        step(self, *a)
+        path.append(module.weight.detach().clone())
+
+    module = nn.Linear(3, 1)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(torch.optim.AdamW, "step", recording)
+        fit(module, line(), max_epochs=2, averaging=0.9)
+    mean = path[0]
+    for weight in path[1:]:
+        mean = 0.9 * mean + 0.1 * weight
+    torch.testing.assert_close(module.weight.detach(), mean)
+
+
+def test_weight_decay_shrinks_matrices_and_leaves_biases_alone():
+    module, x = nn.Linear(3, 1), torch.zeros(8, 3)  # zero inputs: no gradient reaches the weights
+    before = module.weight.detach().clone()
+    fit(module, (x, torch.full((8, 1), 2.0)), max_epochs=50, weight_decay=1.0)
+    assert (module.weight.abs() < 0.2 * before.abs()).all()
+    assert module.bias.item() == pytest.approx(2, abs=0.2)
+
+
 def test_the_callers_device_wins_over_auto():
     assert choose_device("cpu") == CPU
     assert choose_device("auto").type == ("cuda" if torch.cuda.is_available() else "cpu")
