@@ -80,7 +80,7 @@ PRESETS: dict[str, dict] = {
         "weight_decay": 1.0,
         "batch_size": 32,
         "max_epochs": 40,
-        "patience": 12,
+        "patience": 15,
         "schedule": "cosine",
         "averaging": 0.99,
     },

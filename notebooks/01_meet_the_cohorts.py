@@ -65,18 +65,23 @@ tasks = {
 
 figure, axes = plt.subplots(2, 1, figsize=(7.5, 5.2), height_ratios=[5, 6])
 for ax, cohort in zip(axes, (transbig, demo), strict=True):
-    gx.plots.plot_labels(cohort, tasks[cohort.uns["name"]], ax=ax).set_title(cohort.uns["name"])
+    gx.plots.plot_labels(cohort, tasks[cohort.uns["name"]], ax=ax).set_title(
+        cohort.uns["name"]
+    )
 plt.show()
 
 # %% [markdown]
-# Some labels are missing: two patients of `transbig` have no grade (their file says `unkown`), and `demo` lacks a few
-# of each clinical feature on purpose. A patient with a missing label is not dropped. She counts for every label she
-# has and is left out of the loss of the one she lacks.
+# Some labels are missing: {glue:text}`missing_grades` patients of `transbig` have no grade (their file says
+# `unkown`), and `demo` lacks a few of each clinical feature on purpose. A patient with a missing label is not
+# dropped. She counts for every label she has and is left out of the loss of the one she lacks.
 
 # %%
 missing = pd.DataFrame(
     {
-        name: {task.name: int(pd.DataFrame(task.read(cohort.obs)).isna().any(axis=1).sum()) for task in tasks[name]}
+        name: {
+            task.name: int(pd.DataFrame(task.read(cohort.obs)).isna().any(axis=1).sum())
+            for task in tasks[name]
+        }
         for name, cohort in (("transbig", transbig), ("demo", demo))
     }
 )
@@ -94,11 +99,17 @@ missing.rename_axis("labels missing").astype("Int64")
 figure, axes = plt.subplots(1, 2, figsize=(8, 3.6))
 graded = transbig.obs.dropna(subset="grade")
 gx.plots.plot_kaplan_meier(
-    graded["dmfs_time"] / 365.25, graded["dmfs_event"], graded["grade"], unit="years", ax=axes[0]
+    graded["dmfs_time"] / 365.25,
+    graded["dmfs_event"],
+    graded["grade"],
+    unit="years",
+    ax=axes[0],
 )
 axes[0].set(title="transbig, by grade", ylabel="Without distant metastasis")
 typed = demo.obs.dropna(subset="subtype")
-gx.plots.plot_kaplan_meier(typed["os_time"], typed["os_event"], typed["subtype"], unit="months", ax=axes[1])
+gx.plots.plot_kaplan_meier(
+    typed["os_time"], typed["os_event"], typed["subtype"], unit="months", ax=axes[1]
+)
 axes[1].set(title="demo, by subtype", ylabel="Alive")
 plt.show()
 
@@ -111,7 +122,12 @@ plt.show()
 # %%
 truth = gx.load_truth()
 figure, ax = plt.subplots(figsize=(8, 4.2))
-gx.plots.plot_expression(demo, order="subtype", modules=truth["module"].replace("", "background").to_dict(), ax=ax)
+gx.plots.plot_expression(
+    demo,
+    order="subtype",
+    modules=truth["module"].replace("", "background").to_dict(),
+    ax=ax,
+)
 plt.show()
 
 # %% [markdown]
@@ -124,7 +140,9 @@ plt.show()
 truth["role"].value_counts().rename("genes").to_frame()
 
 # %%
-truth[truth["log_hazard_ratio"].ne(0) | truth["partner"].ne("")].drop(columns="traits").round(2)
+truth[truth["log_hazard_ratio"].ne(0) | truth["partner"].ne("")].drop(
+    columns="traits"
+).round(2)
 
 # %% [markdown]
 # ## Training, validation, test
@@ -139,19 +157,32 @@ def describe(part):
     return {
         "patients": part.n_obs,
         "deaths": f"{part.obs['os_event'].mean():.2f}",
-        **part.obs["subtype"].value_counts(normalize=True).sort_index().map("{:.2f}".format),
+        **part.obs["subtype"]
+        .value_counts(normalize=True)
+        .sort_index()
+        .map("{:.2f}".format),
     }
 
 
-parts = dict(zip(["train", "validation", "test"], gx.split(demo, tasks["demo"], seed=seed), strict=True))
+parts = dict(
+    zip(
+        ["train", "validation", "test"],
+        gx.split(demo, tasks["demo"], seed=seed),
+        strict=True,
+    )
+)
 pd.DataFrame({name: describe(part) for name, part in parts.items()}).T
 
 # %%
 ids = [set(part.obs_names) for part in parts.values()]
-assert sum(map(len, ids)) == len(set.union(*ids)) == demo.n_obs  # nobody is in two parts, nobody is lost
+assert (
+    sum(map(len, ids)) == len(set.union(*ids)) == demo.n_obs
+)  # nobody is in two parts, nobody is lost
 shuffled = demo[np.random.default_rng(1).permutation(demo.n_obs)]
 again = gx.split(shuffled, tasks["demo"], seed=seed)
-assert [set(part.obs_names) for part in again] == ids  # the order of the file does not matter
+assert [
+    set(part.obs_names) for part in again
+] == ids  # the order of the file does not matter
 
 # %% [markdown]
 # ## Checks at the door
@@ -163,13 +194,20 @@ assert [set(part.obs_names) for part in again] == ids  # the order of the file d
 # %%
 clinical, worded = demo.obs[["age"]], demo.to_df().astype(object)
 worded.iloc[4, 2] = "low"
-coded = pd.DataFrame({"time": [3.0, 5.0], "text": ["1:DECEASED", "0:LIVING"], "number": [1, 2]}, index=["P1", "P2"])
+coded = pd.DataFrame(
+    {"time": [3.0, 5.0], "text": ["1:DECEASED", "0:LIVING"], "number": [1, 2]},
+    index=["P1", "P2"],
+)
 accidents = {
     "genes as rows": lambda: gx.read_cohort(demo.to_df().T, clinical),
-    "a patient twice": lambda: gx.read_cohort(pd.concat([demo.to_df(), demo.to_df().iloc[:2]])),
+    "a patient twice": lambda: gx.read_cohort(
+        pd.concat([demo.to_df(), demo.to_df().iloc[:2]])
+    ),
     "a word among numbers": lambda: gx.read_cohort(worded),
     "events as text": lambda: gx.Survival("os", time="time", event="text").read(coded),
-    "events as 1 and 2": lambda: gx.Survival("os", time="time", event="number").read(coded),
+    "events as 1 and 2": lambda: gx.Survival("os", time="time", event="number").read(
+        coded
+    ),
 }
 for accident, happen in accidents.items():
     try:
@@ -182,7 +220,9 @@ for accident, happen in accidents.items():
 
 # %%
 counts = pd.DataFrame(
-    np.random.default_rng(0).poisson(500, (6, 4)), index=list("abcdef"), columns=["G1", "G2", "G3", "G4"]
+    np.random.default_rng(0).poisson(500, (6, 4)),
+    index=list("abcdef"),
+    columns=["G1", "G2", "G3", "G4"],
 )
 with warnings.catch_warnings(record=True) as heard:
     warnings.simplefilter("always")

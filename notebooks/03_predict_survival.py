@@ -20,7 +20,6 @@ max_epochs: int = 0  # of TxT; 0 leaves it to the preset
 # %%
 import matplotlib.pyplot as plt
 import pandas as pd
-from myst_nb import glue
 
 import gexcore as gx
 
@@ -28,7 +27,12 @@ gx.plots.use_theme()
 STUDIES = {
     "transbig": {
         "survival": gx.Survival("dmfs", time="dmfs_time", event="dmfs_event"),
-        "beside": [gx.Classification("grade"), gx.Classification("er"), gx.Regression("age"), gx.Regression("size")],
+        "beside": [
+            gx.Classification("grade"),
+            gx.Classification("er"),
+            gx.Regression("age"),
+            gx.Regression("size"),
+        ],
         "unit": "days",
         "at": 1826,  # five years
     },
@@ -59,9 +63,15 @@ METHODS = {
     "TxT, survival alone": lambda seed: gx.TxT(survival, seed=seed, **settings),
     "TxT, multitask": lambda seed: gx.TxT([survival, *beside], seed=seed, **settings),
     "elastic-net Cox": lambda seed: gx.baselines.ElasticNetCox(survival, seed=seed),
-    "random survival forest": lambda seed: gx.baselines.SurvivalForest(survival, seed=seed),
-    "clinical Cox": lambda seed: gx.baselines.ClinicalCox(survival, covariates=[t.columns[0] for t in beside]),
-    "linear models": lambda seed: gx.baselines.LinearModel(beside, seed=seed),  # of the clinical features
+    "random survival forest": lambda seed: gx.baselines.SurvivalForest(
+        survival, seed=seed
+    ),
+    "clinical Cox": lambda seed: gx.baselines.ClinicalCox(
+        survival, covariates=[t.columns[0] for t in beside]
+    ),
+    "linear models": lambda seed: gx.baselines.LinearModel(
+        beside, seed=seed
+    ),  # of the clinical features
 }
 
 tables, predictions = [], {}
@@ -84,11 +94,13 @@ scores = pd.concat(tables, ignore_index=True)
 
 # %% tags=["nbval-ignore-output"]
 METRICS = ["c_index", "c_index_ipcw", "auc", "ibs"]
-on_survival = scores[(scores["task"] == survival.name) & scores["metric"].isin(METRICS)]
 RANKED = [name for name in METHODS if name != "linear models"]
-summary = on_survival.groupby(["model", "metric"])["value"].agg(["mean", "std"]).unstack("metric")
-shown = summary["mean"].map("{:.3f}".format) + " (" + summary["std"].map("{:.3f}".format) + ")"
-shown.loc[RANKED, METRICS].rename(columns=gx.plots.METRIC_NAMES).rename_axis(columns=None)
+on_survival = scores[scores["task"] == survival.name]
+grouped = on_survival.groupby(["model", "metric"])["value"]
+mean = grouped.mean().unstack().map("{:.3f}".format)
+sd = grouped.std().unstack().map("{:.3f}".format)
+table = (mean + "\u00a0(" + sd + ")").loc[RANKED, METRICS]
+table.rename(columns=gx.plots.METRIC_NAMES).rename_axis(index=None, columns=None)
 
 # %% tags=["nbval-ignore-output"]
 figure, ax = plt.subplots(figsize=(7, 3.2))
@@ -101,10 +113,20 @@ plt.show()
 # {cite}`nadeau2003`.
 
 # %% tags=["nbval-ignore-output"]
-c_index = on_survival[on_survival["metric"] == "c_index"].pivot(index="seed", columns="model", values="value")
-pairs = [("TxT, multitask", "TxT, survival alone"), *((a, b) for a in RANKED[:2] for b in RANKED[2:])]
-rows = [gx.comparison.paired_difference(c_index[a], c_index[b], test_share=0.2 / 0.7) for a, b in pairs]
-differences = pd.DataFrame(rows, index=pd.MultiIndex.from_tuples(pairs, names=["C-index of", "minus that of"]))
+c_index = on_survival[on_survival["metric"] == "c_index"].pivot(
+    index="seed", columns="model", values="value"
+)
+pairs = [
+    ("TxT, multitask", "TxT, survival alone"),
+    *((a, b) for a in RANKED[:2] for b in RANKED[2:]),
+]
+rows = [
+    gx.comparison.paired_difference(c_index[a], c_index[b], test_share=0.2 / 0.7)
+    for a, b in pairs
+]
+differences = pd.DataFrame(
+    rows, index=pd.MultiIndex.from_tuples(pairs, names=["C-index of", "minus that of"])
+)
 differences.round(3)
 
 # %% [markdown]
@@ -124,7 +146,9 @@ figure, axes = plt.subplots(1, 2, figsize=(8, 3.6), sharey=True)
 for ax, (name, prediction) in zip(axes, pooled.items(), strict=True):
     risk = prediction.risk
     group = (risk > risk.median()).map({True: "high risk", False: "low risk"})
-    gx.plots.plot_kaplan_meier(labels["time"], labels["event"], group, unit=study["unit"], ax=ax).set_title(name)
+    gx.plots.plot_kaplan_meier(
+        labels["time"], labels["event"], group, unit=study["unit"], ax=ax
+    ).set_title(name)
 plt.show()
 
 # %% [markdown]
@@ -137,7 +161,9 @@ plt.show()
 # %% tags=["nbval-ignore-output"]
 figure, axes = plt.subplots(1, 2, figsize=(8, 3.8), sharex=True, sharey=True)
 for ax, (name, prediction) in zip(axes, pooled.items(), strict=True):
-    gx.plots.plot_calibration(prediction, tested, at=study["at"], unit=study["unit"], ax=ax).set_title(name)
+    gx.plots.plot_calibration(
+        prediction, tested, at=study["at"], unit=study["unit"], ax=ax
+    ).set_title(name)
 plt.show()
 
 # %% [markdown]
@@ -147,11 +173,11 @@ plt.show()
 # itself: logistic regression for classes, ridge regression for numbers.
 
 # %% tags=["nbval-ignore-output"]
-clinical = scores[
-    scores["task"].isin([t.name for t in beside]) & scores["metric"].isin(["accuracy", "f1", "mae", "scc"])
-]
-clinical = clinical.groupby(["task", "metric", "model"])["value"].mean().unstack("model").round(3)
-clinical.rename(index=gx.plots.METRIC_NAMES)[["TxT, multitask", "linear models"]].rename_axis(columns=None)
+shown = ["accuracy", "f1", "mae", "scc"]
+clinical = scores[scores["metric"].isin(shown) & scores["task"].ne(survival.name)]
+table = clinical.groupby(["task", "metric", "model"])["value"].mean().unstack()
+table = table[["TxT, multitask", "linear models"]].round(3)
+table.rename(index=gx.plots.METRIC_NAMES).rename_axis(columns=None)
 
 # %% [markdown]
 # ## Verdict
@@ -164,18 +190,21 @@ def verdict(claim):
     return "does not hold here" if claim["high"] < 0 else "not decided here"
 
 
+single, multitask = "TxT, survival alone", "TxT, multitask"
 claims = {
-    "multitask beats survival alone": (0.797 - 0.701, ("TxT, multitask", "TxT, survival alone")),
-    "TxT alone beats a random forest": (0.701 - 0.639, ("TxT, survival alone", "random survival forest")),
+    "multitask beats survival alone": (0.797 - 0.701, multitask, single),
+    "TxT alone beats a random forest": (
+        0.701 - 0.639,
+        single,
+        "random survival forest",
+    ),
 }
-rows = []
-for claim, (paper, pair) in claims.items():
-    run = differences.loc[pair]
+verdicts = pd.DataFrame(columns=["paper, SCAN-B", f"this run, {cohort}", "verdict"])
+for claim, (paper, a, b) in claims.items():
+    run = differences.loc[(a, b)]
     interval = f"{run['difference']:+.3f} ({run['low']:+.3f} to {run['high']:+.3f})"
-    rows.append({"claim": claim, "paper, SCAN-B": f"{paper:+.3f}", f"this run, {cohort}": interval, "": verdict(run)})
-glue("verdict_multitask", rows[0][""], display=False)
-glue("difference_multitask", differences.loc[claims["multitask beats survival alone"][1], "difference"], display=False)
-pd.DataFrame(rows).set_index("claim").rename_axis(None)
+    verdicts.loc[claim] = [f"{paper:+.3f}", interval, verdict(run)]
+verdicts
 
 # %% [markdown]
 # The differences are in C-index, with a 95 percent interval. *Not decided* means that the interval holds zero: this
@@ -187,7 +216,8 @@ pd.DataFrame(rows).set_index("claim").rename_axis(None)
 if preset == "quick" and not max_epochs and n_splits >= 10:
     mean = c_index.mean()
     assert mean["TxT, multitask"] > 0.58  # well above chance
-    assert mean["TxT, multitask"] > mean["elastic-net Cox"] - 0.03  # no worse than a linear model, within tolerance
+    # No worse than a linear model, within what ten small test parts can tell.
+    assert mean["TxT, multitask"] > mean["elastic-net Cox"] - 0.03
 
 # %% [markdown]
 # ## What was found

@@ -36,7 +36,9 @@ def canonical(notebook: NotebookNode, name: str) -> NotebookNode:
     notebook.metadata = nbformat.from_dict(METADATA)
     for number, cell in enumerate(notebook.cells):
         cell.id = f"{name}-{number:02d}"
-        cell.metadata = nbformat.from_dict({key: cell.metadata[key] for key in ["tags"] if cell.metadata.get(key)})
+        cell.metadata = nbformat.from_dict(
+            {key: cell.metadata[key] for key in ["tags"] if cell.metadata.get(key)}
+        )
     nbformat.validate(notebook)
     return notebook
 
@@ -57,7 +59,11 @@ def faults(notebook: NotebookNode) -> list[str]:
         if cell.source and not cell.execution_count:
             found.append(f"{cell.id} was not executed")
         for output in cell.outputs:
-            shown = [text for kind, text in output.get("data", {}).items() if kind.startswith("text/")]
+            shown = [
+                text
+                for kind, text in output.get("data", {}).items()
+                if kind.startswith("text/")
+            ]
             text = "".join([output.get("text", ""), output.get("evalue", ""), *shown])
             if output.output_type == "error" or output.get("name") == "stderr":
                 found.append(f"{cell.id} wrote to stderr: {text.strip()}")
@@ -78,7 +84,9 @@ def execute(source: Path, parameters: dict, folder: Path) -> Path:
             parameters,
             cwd=HERE,
             progress_bar=sys.stderr.isatty(),
-            extra_arguments=["--log-level=ERROR"],  # no word about the transport between kernel and runner
+            extra_arguments=[
+                "--log-level=ERROR"
+            ],  # no word about the transport between kernel and runner
         )
     notebook = canonical(executed, source.stem)
     if found := faults(notebook):
@@ -124,15 +132,38 @@ def read_value(text: str) -> object:
 
 def main(arguments: list[str] | None = None) -> int:
     """Exit code 0 when every notebook ran, 1 when one failed, 2 when the request was refused."""
-    parser = argparse.ArgumentParser(prog="run.py", description="Execute notebooks with papermill.")
-    parser.add_argument("names", nargs="*", metavar="NOTEBOOK", help="name or number, such as 02; all when left out")
-    parser.add_argument("-p", nargs=2, action="append", default=[], metavar=("NAME", "VALUE"), help="set a parameter")
+    parser = argparse.ArgumentParser(
+        prog="run.py", description="Execute notebooks with papermill."
+    )
+    parser.add_argument(
+        "names",
+        nargs="*",
+        metavar="NOTEBOOK",
+        help="name or number, such as 02; all when left out",
+    )
+    parser.add_argument(
+        "-p",
+        nargs=2,
+        action="append",
+        default=[],
+        metavar=("NAME", "VALUE"),
+        help="set a parameter",
+    )
     parser.add_argument("-f", type=Path, metavar="FILE", help="YAML file of parameters")
-    parser.add_argument("-o", type=Path, metavar="FOLDER", help="where the notebooks go; beside their sources if unset")
+    parser.add_argument(
+        "-o",
+        type=Path,
+        metavar="FOLDER",
+        help="where the notebooks go; beside their sources if unset",
+    )
     options = parser.parse_args(arguments)
-    os.environ["PYDEVD_DISABLE_FILE_VALIDATION"] = "1"  # no word about frozen modules from the kernel's debugger
+    os.environ["PYDEVD_DISABLE_FILE_VALIDATION"] = (
+        "1"  # no word about frozen modules from the kernel's debugger
+    )
     try:
-        parameters = (yaml.safe_load(options.f.read_text()) if options.f else None) or {}
+        parameters = (
+            yaml.safe_load(options.f.read_text()) if options.f else None
+        ) or {}
         parameters |= {name: read_value(value) for name, value in options.p}
         if parameters and not options.o:
             message = "notebooks/ holds the runs at default parameters: say with -o FOLDER where this one goes"
