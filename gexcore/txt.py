@@ -62,8 +62,8 @@ PRESETS: dict[str, dict] = {
     # expression in the tokens, one score per gene instead of G x E inputs to every head, and much dropout.
     "quick": {
         "n_layers": 1,
-        "n_heads": 2,
-        "d_model": 32,
+        "n_heads": 1,
+        "d_model": 16,
         "d_ff": 64,
         "dropout": 0.0,  # attention without dropout takes the CPU's fused kernel
         "value_path": True,

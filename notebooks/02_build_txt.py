@@ -197,7 +197,7 @@ parameters = pd.Series(count, name="parameters").to_frame()
 parameters["share"] = (parameters["parameters"] / parameters["parameters"].sum()).round(
     4
 )
-glue("head_share", parameters.loc["task heads", "share"], display=False)
+glue("head_share", float(parameters.loc["task heads", "share"]), display=False)
 parameters
 
 # %% [markdown]

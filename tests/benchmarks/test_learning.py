@@ -15,7 +15,6 @@ import gexcore as gx
 COHORTS = Path(__file__).parents[3] / "shared" / "cohorts"
 DEMO = [
     gx.Survival("os", time="os_time", event="os_event"),
-    gx.Survival("rfs", time="rfs_time", event="rfs_event"),
     gx.Classification("subtype"),
     gx.Classification("grade"),
     gx.Regression("age"),
