@@ -225,10 +225,14 @@ class TxT:
 
         data = tensors(train_cohort, expression)
         validation = None if val is None else tensors(val, align_genes(val, genes))
+        if validation and all(label[:, 0].isnan().all() for label in validation[1:]):
+            message = f"none of the {val.n_obs} validation samples has a label, so nothing can say when to stop"
+            raise ValueError(message)
         with seeded(self.seed, device):
-            module = self._module(len(genes), targets)
-            if self.gene_embedding is not None:
-                module.encoder.genes.data = _gene_vectors(self.gene_embedding, genes)
+            given = self.gene_embedding
+            module = TxTModule(len(genes), targets, s.d_model if given is None else given.shape[1], s)
+            if given is not None:
+                module.encoder.genes.data = _gene_vectors(given, genes)
             losses = heads.losses_against_null(module.heads, targets, data[1:])
             self.history_ = train(
                 module.to(device),
@@ -242,11 +246,6 @@ class TxT:
             )
         self.genes_, self.scaler_, self.targets_, self.module_ = genes, scaler, targets, module
         return self
-
-    def _module(self, n_genes: int, targets: Sequence[Target]) -> TxTModule:
-        given = self.gene_embedding
-        d_embed = self.settings.d_model if given is None else given.shape[1]
-        return TxTModule(n_genes, targets, d_embed, self.settings)
 
     # --------------------------------------------------------------------------------------- predicting
 
@@ -344,9 +343,7 @@ def _gene_vectors(embedding: pd.DataFrame, genes: Sequence[str]) -> Tensor:
         message = f"gene_embedding shares no gene with the cohort: it has {first_ids(embedding.index)}"
         raise ValueError(message)
     if absent:
-        message = (
-            f"{len(absent)} of {len(genes)} genes have no vector, first {first_ids(absent)}; they start at the mean"
-        )
+        message = f"{len(absent)} of {len(genes)} genes have no vector ({first_ids(absent)}); they start at the mean"
         warnings.warn(message, CohortWarning, stacklevel=3)
     vectors = embedding.reindex(genes).fillna(embedding.mean())
     return torch.tensor(vectors.to_numpy(), dtype=torch.float32)

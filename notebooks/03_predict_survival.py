@@ -132,8 +132,8 @@ differences.round(3)
 # %% [markdown]
 # ## Risk groups
 #
-# Every patient was a test patient in some of the splits. Her risk is the mean rank she was given there, by models
-# that had never seen her; patients above the median are the high-risk group.
+# Nearly every patient was a test patient in some of the splits. Her risk is the mean rank she was given there, by
+# models that had never seen her; patients above the median are the high-risk group.
 
 # %% tags=["nbval-ignore-output"]
 pooled = {}

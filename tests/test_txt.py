@@ -142,9 +142,7 @@ def test_gene_vectors_start_where_they_are_given_and_absent_genes_at_the_mean(pa
     genes = parts[0].var_names
     vectors = pd.DataFrame(np.random.default_rng(0).normal(size=(39, 6)), index=genes[:0:-1])
     model = gx.TxT(TASKS, gene_embedding=vectors, **{**TINY, "max_epochs": 1, "learning_rate": 1e-12})
-    with pytest.warns(
-        gx.CohortWarning, match=f"1 of 40 genes have no vector, first {genes[0]}; they start at the mean"
-    ):
+    with pytest.warns(gx.CohortWarning, match=f"1 of 40 genes have no vector .{genes[0]}.; they start at the mean"):
         model.fit(parts[0], parts[1])
     start = pd.DataFrame(model.module_.encoder.genes.detach().numpy(), index=genes)
     np.testing.assert_allclose(start.loc[vectors.index], vectors, rtol=1e-5)
@@ -187,6 +185,10 @@ def test_misuse_is_refused_before_any_compute(parts, fitted, tmp_path):
         gx.TxT(TASKS).save(tmp_path / "x")
     with pytest.raises(ValueError, match="40 samples are in the training and the validation cohort"):
         gx.TxT(TASKS, **TINY).fit(parts[0], parts[0][:40].copy())
+    blank = parts[1].copy()
+    blank.obs = blank.obs.assign(**dict.fromkeys(blank.obs, np.nan))
+    with pytest.raises(ValueError, match="none of the 40 validation samples has a label"):
+        gx.TxT(TASKS, **TINY).fit(parts[0], blank)
     with pytest.raises(KeyError, match="needs column 'size_mm'"):
         gx.TxT(gx.Regression("size_mm"), **TINY).fit(parts[0], parts[1])
     with pytest.raises(ValueError, match="min_coverage"):
