@@ -40,18 +40,18 @@ def average_predictions(predictions: Sequence[SurvivalPrediction], *, n_times: i
     return SurvivalPrediction(predictions[0].task, risk, survival.set_axis(pd.Index(times, name="time"), axis=0))
 
 
-def paired_difference(a: pd.Series, b: pd.Series, *, test_share: float, level: float = 0.95) -> dict[str, float]:
+def paired_difference(a: pd.Series, b: pd.Series, *, test_ratio: float, level: float = 0.95) -> dict[str, float]:
     """Mean of ``a - b`` over splits, with the corrected resampled t interval of Nadeau and Bengio (2003).
 
     Training parts of random splits overlap, so their scores are not independent and the plain paired t-test finds
     differences where there are none. The correction widens the variance of the mean from ``s2 / S`` to
-    ``s2 (1 / S + test_share)``.
+    ``s2 (1 / S + test_ratio)``.
 
     Parameters
     ----------
     a, b : pandas.Series, (S,)
         Scores of two models, matched by index (the split); splits one of them lacks are left out.
-    test_share : float
+    test_ratio : float
         Test samples per training sample of a split, 0.2 / 0.7 for 70/10/20. 0 gives the plain paired t-test.
 
     Returns
@@ -62,7 +62,7 @@ def paired_difference(a: pd.Series, b: pd.Series, *, test_share: float, level: f
     """
     difference = (a - b).dropna()
     n = len(difference)
-    error = np.sqrt(difference.var(ddof=1) * (1 / n + test_share)) if n > 1 else np.nan
+    error = np.sqrt(difference.var(ddof=1) * (1 / n + test_ratio)) if n > 1 else np.nan
     mean, row = difference.mean(), {"low": np.nan, "high": np.nan, "p": np.nan}
     if error > 0:
         low, high = stats.t.interval(level, n - 1, loc=mean, scale=error)

@@ -108,10 +108,11 @@ class Head(nn.Sequential):
 
 
 def null_scores(target: Target, labels: Tensor) -> Tensor:
-    """Scores of the best constant prediction for training labels, (n_outputs,).
+    """Scores of the null prediction, the same for every sample, fitted to training labels, (n_outputs,).
 
     Class frequencies, the mean, or the Kaplan-Meier estimate on the grid. Heads start there, and a task's loss is
-    measured in units of this prediction's loss, so 1 means "no better than a constant" for every task.
+    measured in units of this prediction's loss, so that tasks compare. (N-MTLR leaves the survival of a sample
+    censored within an interval open, so its own best constant lies a few percent lower on a coarse grid.)
     """
     labels = labels[~labels[:, 0].isnan()].double()
     if isinstance(target, ClassificationTarget):
@@ -129,7 +130,7 @@ def null_scores(target: Target, labels: Tensor) -> Tensor:
 
 
 def losses_against_null(heads: Sequence[Head], targets: Sequence[Target], labels: Sequence[Tensor]) -> Callable:
-    """Start each head at its task's best constant prediction, and measure its loss in that prediction's units.
+    """Start each head at its task's null prediction, and measure its loss in that prediction's units.
 
     Parameters
     ----------
@@ -164,7 +165,7 @@ def decode(target: Target, scores: Tensor, ids: pd.Index) -> Prediction:
     if isinstance(target, SurvivalTarget):
         survival = mtlr_survival(scores.double()).numpy()  # (B, K)
         times = np.minimum(target.edges, target.horizon)  # nobody was followed beyond the horizon
-        risk = -np.trapezoid(survival, times, axis=1)  # minus the restricted mean survival time
+        risk = -np.trapezoid(survival, times, axis=1)  # minus the area under the curve
         curves = pd.DataFrame(survival.T, index=pd.Index(target.edges, name="time"), columns=ids)
         return SurvivalPrediction(target.task, pd.Series(risk, index=ids, name="risk"), curves)
     if isinstance(target, ClassificationTarget):

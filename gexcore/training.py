@@ -33,7 +33,7 @@ class TrainingSettings:
     max_epochs: int = 1000
     patience: int = 30  # epochs without a better validation loss before training stops
     schedule: str = "constant"  # or "cosine": warm-up over a tenth of max_epochs, then down to zero
-    clip: float | None = None  # gradient norm
+    gradient_clip: float | None = None  # largest norm of the gradient
     averaging: float = 0.0  # keep an exponential moving average of the weights with this decay per step
     precision: str = "float32"  # or "bfloat16": autocast
     choices: ClassVar[dict[str, tuple[str, ...]]] = {
@@ -155,8 +155,8 @@ def train(
                 continue
             optimizer.zero_grad()
             torch.stack([loss for loss, _ in parts.values()]).mean().backward()
-            if settings.clip is not None:
-                nn.utils.clip_grad_norm_(parameters, settings.clip)
+            if settings.gradient_clip is not None:
+                nn.utils.clip_grad_norm_(parameters, settings.gradient_clip)
             optimizer.step()
             averaged.update_parameters(module)
             seen.append({task: (loss.detach(), m) for task, (loss, m) in parts.items()})

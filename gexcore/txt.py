@@ -25,7 +25,8 @@ from .checkpoint import read_checkpoint, write_checkpoint
 from .cohort import align_genes, as_cohort
 from .scaling import Scaler
 from .tasks import CohortWarning, Prediction, Target, Task, check_tasks, first_ids, target_from_dict, target_to_dict
-from .training import TrainingSettings, batches, choose_device, seeded, train
+from .training import TrainingSettings, batches, choose_device, seeded
+from .training import train as run_training
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -142,8 +143,9 @@ class TxT:
         Starting gene vectors, genes x E, for example node2vec vectors of a protein network. Genes it lacks start from
         its mean vector, with a warning. Without it gene vectors start at random. They are trained either way.
     preset : {"paper", "quick"}
-        ``"paper"``: the published model and settings; unlike there, task losses are standardised and their gradients
-        averaged, not projected by PCGrad. ``"quick"``: a small model that converges in minutes on a CPU.
+        ``"paper"``: the published network and settings. Unlike there, gene vectors start at random unless given,
+        heads at the null prediction, intervals are floored, and standardised task losses are averaged (no PCGrad).
+        ``"quick"``: a small model that converges in minutes on a CPU.
     seed : int
         Initial weights, dropout and the order of samples. The same seed, versions and threads give the same bits.
     device : str
@@ -155,8 +157,8 @@ class TxT:
     ----------
     settings : TxTSettings
     history_ : pandas.DataFrame
-        epoch, split ("train", "val"), task, loss. Losses are in units of the best constant prediction's loss on the
-        training samples.
+        epoch, split ("train", "val"), task, loss. Losses are in units of the null prediction's loss on the
+        training samples (:func:`gexcore.heads.null_scores`).
     genes_ : list of str
         Genes of the training cohort, which every later cohort is aligned to by name.
 
@@ -197,33 +199,33 @@ class TxT:
 
     # ------------------------------------------------------------------------------------------ fitting
 
-    def fit(self, train_cohort: AnnData, val: AnnData | None = None) -> TxT:
+    def fit(self, train: AnnData, val: AnnData | None = None) -> TxT:
         """Train on one cohort, stopping early on another.
 
-        Everything that is fitted (scaling, classes, time grids, standardisation) comes from ``train_cohort`` alone;
+        Everything that is fitted (scaling, classes, time grids, standardisation) comes from ``train`` alone;
         ``val`` only chooses the epoch.
 
         Parameters
         ----------
-        train_cohort, val : AnnData, DataFrame or path
+        train, val : AnnData, DataFrame or path
             Anything :func:`gexcore.read_cohort` reads. Without ``val`` all ``max_epochs`` are trained.
         """
-        train_cohort, val = as_cohort(train_cohort), None if val is None else as_cohort(val)
-        if val is not None and (both := train_cohort.obs_names.intersection(val.obs_names)).size:
+        train, val = as_cohort(train), None if val is None else as_cohort(val)
+        if val is not None and (both := train.obs_names.intersection(val.obs_names)).size:
             message = f"{both.size} samples are in the training and the validation cohort, first {first_ids(both)}"
             raise ValueError(message)
         s, device = self.settings, choose_device(self.device)
-        genes = list(train_cohort.var_names)
-        expression = align_genes(train_cohort, genes)  # (N, G)
+        genes = list(train.var_names)
+        expression = align_genes(train, genes)  # (N, G)
         scaler = Scaler.fit(expression, method=s.scaling, clip=s.scaling_clip)
         grid = {"n_intervals": s.n_intervals, "grid": s.grid}
-        targets = [t.fit(train_cohort.obs, **grid if t.kind == "survival" else {}) for t in self.tasks]
+        targets = [t.fit(train.obs, **grid if t.kind == "survival" else {}) for t in self.tasks]
 
         def tensors(cohort: AnnData, expression: np.ndarray) -> tuple[Tensor, ...]:
             labels = [torch.from_numpy(t.encode(cohort.obs)) for t in targets]
             return torch.from_numpy(scaler.transform(expression)), *labels
 
-        data = tensors(train_cohort, expression)
+        data = tensors(train, expression)
         validation = None if val is None else tensors(val, align_genes(val, genes))
         if validation and all(label[:, 0].isnan().all() for label in validation[1:]):
             message = f"none of the {val.n_obs} validation samples has a label, so nothing can say when to stop"
@@ -234,7 +236,7 @@ class TxT:
             if given is not None:
                 module.encoder.genes.data = _gene_vectors(given, genes)
             losses = heads.losses_against_null(module.heads, targets, data[1:])
-            self.history_ = train(
+            self.history_ = run_training(
                 module.to(device),
                 losses,
                 data,

@@ -3,7 +3,7 @@
 #
 # **Question.** What does a cohort look like to a model, and what has to be right before anything is trained on it?
 #
-# Two cohorts travel with this book. `transbig` is real: 198 women with node-negative breast cancer, 76 probe sets
+# Two cohorts serve every chapter. `transbig` is real: 198 women with node-negative breast cancer, 76 probe sets
 # measured in each tumour, and the time to distant metastasis {cite}`desmedt2007`. `demo` is simulated: 400 patients
 # and 200 genes whose every effect on survival is written down, so that whatever a model claims to have found can be
 # checked against what is there.
@@ -180,16 +180,16 @@ assert (
 )  # nobody is in two parts, nobody is lost
 shuffled = demo[np.random.default_rng(1).permutation(demo.n_obs)]
 again = gx.split(shuffled, tasks["demo"], seed=seed)
-assert [
-    set(part.obs_names) for part in again
-] == ids  # the order of the file does not matter
+again = [set(part.obs_names) for part in again]
+assert again == ids  # the order of the file does not matter
 
 # %% [markdown]
 # ## Checks at the door
 #
 # Most results that cannot be repeated go wrong before the first model: a table read with genes as rows, an event
-# column that means *alive*, counts taken for log values. `read_cohort` and the tasks look for that and say what
-# they found, where, and what to do. Five accidents:
+# column coded 1 and 2, counts taken for log values. `read_cohort` and the tasks look for that and say what they
+# found, where, and what to do. (A column coded 1 = *alive* looks like any other: compare the share of events with
+# what you know of the cohort.) Five accidents:
 
 # %%
 clinical, worded = demo.obs[["age"]], demo.to_df().astype(object)

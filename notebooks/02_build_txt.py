@@ -121,9 +121,10 @@ x = torch.randn(1, G, E)  # gene vectors, the same for all patients
 folded = attention(x, g, term())  # (B, G, E)
 
 q, k, values = (
-    attention._heads(p(x)) for p in (attention.query, attention.key, attention.value)
+    layer(x).view(G, H, d).transpose(0, 1)  # (H, G, d)
+    for layer in (attention.query, attention.key, attention.value)
 )
-scores = q @ k.transpose(2, 3) / math.sqrt(2 * d) + left
+scores = q @ k.transpose(1, 2) / math.sqrt(2 * d) + left  # (B, H, G, G)
 written_out = attention.out((scores.softmax(-1) @ values).transpose(1, 2).flatten(2))
 
 difference = (folded - written_out).abs().max().item()
@@ -133,15 +134,15 @@ print("folded and written-out attention agree to 1e-5")
 # %%
 n_genes, n_layers, batch = 1000, 8, 64
 stored = 4 * batch * H * n_genes**2 / 2**30
-column = 4 * batch * H * n_genes * 2 / 2**30
+folded = 3 * 4 * batch * H * n_genes * 24 / 2**20  # widths d + 1 = 17, padded to 24
 print(
     f"weights of {batch} patients, {H} heads, {n_genes} genes: {stored:.2f} GiB in each of {n_layers} layers"
 )
-print(f"the extra column of query and key: {1024 * column:.1f} MiB")
+print(f"query, key and value with the extra column: {folded:.0f} MiB")
 
 # %% [markdown]
 # Expression reweights attention and does nothing else: with $c_h = 0$ all patients look the same, whatever their
-# tumours express. That is the ablation "expression term off".
+# tumours express.
 
 # %%
 encoder = ExpressionEncoder(G, n_layers=2, n_heads=H, d_model=D).eval()
@@ -212,16 +213,16 @@ parameters
 # $$
 #
 # An event in interval $k$ contributes $-\log p_k$ to the loss. A patient censored there contributes $-\log S(t_k)$:
-# the event lies there or later. Both are computed by log-sum-exp, so the loss stays finite whatever the scores; in the
-# published code it overflows as soon as the mean score exceeds 1.4.
+# the event lies there or later. Both are computed by log-sum-exp, so the loss stays finite whatever the scores; in
+# the published code it overflows as soon as the mean score exceeds 1.4.
 
 # %%
 target = survival.fit(cohort.obs, n_intervals=10, grid="quantile")
 labels = torch.from_numpy(target.encode(cohort.obs))
-base = heads.null_scores(target, labels)  # the best constant prediction
+base = heads.null_scores(target, labels)  # Kaplan-Meier on the grid
 shift = torch.zeros_like(base)
 shift[3] = 1.5
-curves = {"best constant": base, "worse": base + shift, "better": base - shift}
+curves = {"Kaplan-Meier": base, "worse": base + shift, "better": base - shift}
 figure, axes = plt.subplots(1, 2, figsize=(8, 3.2), sharex=True)
 for name, s in curves.items():
     axes[0].stairs(
@@ -234,14 +235,14 @@ axes[1].legend()
 plt.show()
 
 # %% [markdown]
-# Heads of this package start at the best constant prediction: class frequencies, the mean, the Kaplan-Meier curve.
-# Each loss is divided by the loss of that prediction. So every task starts at 1, below 1 means "better than a
-# constant", and a mean over tasks compares like with like. (In the published code early stopping follows the first
-# task only, in that task's own units, such as squared years.)
+# Heads of this package start at a null prediction, the same for every patient: class frequencies, the mean, the
+# Kaplan-Meier curve on the grid. Each loss is divided by the loss of that prediction. So every task starts at 1,
+# and a mean over tasks compares like with like. (In the published code early stopping follows the first task only,
+# in that task's own units, such as squared years.)
 #
 # ## Training it: the published recipe and a quick one
 #
-# Two presets exist. `paper` is the published model with the published settings. `quick` is made for a laptop and
+# Two presets exist. `paper` is the published network with the published settings. `quick` is made for a laptop and
 # for the few hundred patients most cohorts have. It differs in what follows; every line is a named setting.
 
 # %%
@@ -277,7 +278,7 @@ plt.show()
 
 # %% [markdown]
 # On 138 patients an epoch of the published recipe has three steps, each with a learning rate of 0.0001, so within
-# the epochs shown it hardly leaves the constant prediction. The paper's cohort is twenty times larger and its
+# the epochs shown it hardly leaves the null prediction. The paper's cohort is twenty times larger and its
 # training runs for up to a thousand epochs. `quick` takes larger steps in a model that has less to learn, and stops
 # when the validation loss does.
 #
@@ -286,6 +287,7 @@ plt.show()
 # - TxT is an ordinary transformer encoder whose attention has one extra column; what the paper calls a positional
 #   embedding is one number per head.
 # - At the paper's size {glue:text}`head_share:.3f` of all parameters sit in the task heads.
-# - **What to doubt.** The equations above follow the published code where the paper leaves room. One deliberate
-#   difference is that regression targets are standardised and losses compared with a constant prediction, so the
-#   curves here cannot be laid over curves of that code.
+# - **What to doubt.** The equations follow the published code where the paper leaves room, and the preset `paper`
+#   differs from it on purpose: gene vectors start at random unless a table of vectors is given, task gradients are
+#   averaged instead of projected, targets and losses are standardised, heads start at the null prediction, and a
+#   time falls into the interval that contains it. Its curves cannot be laid over curves of that code.

@@ -37,10 +37,10 @@ def test_without_overlap_it_is_the_paired_t_test():
     rng = np.random.default_rng(0)
     a, b = pd.Series(rng.normal(0.1, 1, 12)), pd.Series(rng.normal(size=12))
     oracle = stats.ttest_rel(a, b)
-    row = paired_difference(a, b.sample(frac=1, random_state=0), test_share=0)  # matched by index
+    row = paired_difference(a, b.sample(frac=1, random_state=0), test_ratio=0)  # matched by index
     assert row["p"] == pytest.approx(oracle.pvalue)
     assert (row["low"], row["high"]) == pytest.approx(tuple(oracle.confidence_interval()))
-    wide = paired_difference(a, b, test_share=0.2 / 0.7)
+    wide = paired_difference(a, b, test_ratio=0.2 / 0.7)
     assert (wide["high"] - wide["low"]) / (row["high"] - row["low"]) == pytest.approx(np.sqrt(1 + 12 * 0.2 / 0.7))
 
 
@@ -52,12 +52,12 @@ def test_the_correction_keeps_its_level_on_overlapping_splits_where_the_plain_te
         tests = [rng.choice(100, 20, replace=False) for _ in range(15)]
         a, b = (pd.Series([model[t].mean() for t in tests]) for model in skill)
         for share in rejected:
-            rejected[share] += paired_difference(a, b, test_share=share)["p"] < 0.05
+            rejected[share] += paired_difference(a, b, test_ratio=share)["p"] < 0.05
     assert rejected[0.0] / 300 > 0.25
     assert rejected[0.2 / 0.8] / 300 < 0.1
 
 
 def test_one_split_has_a_difference_but_no_interval():
-    row = paired_difference(pd.Series([0.7]), pd.Series([0.6]), test_share=0.2)
+    row = paired_difference(pd.Series([0.7]), pd.Series([0.6]), test_ratio=0.2)
     assert row["difference"] == pytest.approx(0.1)
     assert np.isnan([row["low"], row["high"], row["p"]]).all()

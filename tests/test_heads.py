@@ -1,4 +1,4 @@
-"""Pooling, the constant prediction every head starts from, and decoding back to labels."""
+"""Pooling, the null prediction every head starts from, and decoding back to labels."""
 
 import numpy as np
 import pandas as pd
@@ -31,7 +31,7 @@ TASKS = [Survival("os", time="time", event="event"), Classification("grade"), Re
 
 
 @pytest.mark.parametrize("task", TASKS, ids=lambda t: t.name)
-def test_no_constant_scores_beat_the_null_scores(task, obs):
+def test_other_constant_scores_fit_worse_than_the_null_scores(task, obs):
     target = task.fit(obs)
     labels = torch.from_numpy(target.encode(obs))
     null = null_scores(target, labels).requires_grad_()

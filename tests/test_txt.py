@@ -150,7 +150,7 @@ def test_gene_vectors_start_where_they_are_given_and_absent_genes_at_the_mean(pa
 
 
 def test_the_first_loss_is_one_for_every_task(parts):
-    # Heads start at the best constant prediction, and losses are in its units.
+    # Heads start at the null prediction, and losses are in its units.
     model = gx.TxT(TASKS, **{**TINY, "max_epochs": 1, "learning_rate": 1e-12}).fit(parts[0])
     np.testing.assert_allclose(model.history_["loss"], 1, atol=1e-3)
 
