@@ -3,9 +3,9 @@
 TxT predicts survival together with clinical features from bulk expression. ``import gexcore as gx`` reaches everything
 a notebook needs. The modules tell the story from the ground up; each imports only from floors below its own:
 
-1. ``tasks`` what is predicted; ``tables`` files; ``scaling``; ``losses``; ``attention`` conditioned on expression;
+1. ``tasks`` what is predicted; ``tables`` files; ``losses``; ``attention`` conditioned on expression;
    ``checkpoint`` one file per model
-2. ``cohort`` everything becomes one AnnData; ``heads`` from gene vectors to predictions; ``training`` the one loop
+2. ``cohort`` everything becomes one AnnData; ``scaling``; ``heads`` from gene vectors to predictions; ``training``
 3. ``simulate`` cohorts with known truth; ``sources`` known cohorts; ``splits``; ``txt`` the model; ``baselines``
 4. ``metrics`` one tidy score table; ``comparison`` what repeated splits say
 5. ``plots`` every figure

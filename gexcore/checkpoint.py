@@ -30,15 +30,24 @@ def write_checkpoint(path: str | os.PathLike, kind: str, tensors: Mapping[str, T
         message = f"not saved: {len(bad)} tensors hold NaN, first {bad[0]!r}"
         raise FloatingPointError(message)
     description = {"kind": kind, "format": FORMAT, "gexcore": version("gexcore"), "torch": torch.__version__}
-    metadata = {name: json.dumps(value) for name, value in {**description, "config": config}.items()}
+    metadata = {
+        name: json.dumps(value, default=lambda number: number.tolist())
+        for name, value in {**description, "config": config}.items()
+    }
     content = save({name: t.detach().cpu().contiguous() for name, t in tensors.items()}, metadata)
     path = Path(path)
+    if not path.parent.is_dir():
+        message = f"not saved: there is no folder {path.parent}"
+        raise FileNotFoundError(message)
+    umask = os.umask(0)
+    os.umask(umask)
     descriptor, draft = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(descriptor, "wb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
+        Path(draft).chmod(0o666 & ~umask)  # drafts are private, a model file is as public as any other
         Path(draft).replace(path)
     except BaseException:
         Path(draft).unlink(missing_ok=True)

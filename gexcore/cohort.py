@@ -113,6 +113,9 @@ def as_cohort(data: str | os.PathLike | pd.DataFrame | ad.AnnData) -> ad.AnnData
         isinstance(data, ad.AnnData)
         and isinstance(data.X, np.ndarray)
         and np.issubdtype(data.X.dtype, np.floating)
+        and data.n_obs
+        and data.n_vars
+        and not np.isinf(data.X).any()
         and data.obs_names.is_unique
         and data.var_names.is_unique
     ):

@@ -6,6 +6,7 @@ Shapes: N test samples, E of them with an event, M training samples, T times, C 
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
@@ -15,7 +16,7 @@ from anndata import AnnData
 from scipy.stats import rankdata
 from sklearn.metrics import accuracy_score, precision_recall_fscore_support, roc_auc_score
 
-from .tasks import ClassPrediction, Prediction, SurvivalPrediction, ValuePrediction, first_ids
+from .tasks import ClassPrediction, CohortWarning, Prediction, SurvivalPrediction, ValuePrediction, first_ids
 
 StepFunction = Callable[[np.ndarray], np.ndarray]
 
@@ -294,6 +295,13 @@ def evaluate(
             past = None if train is None else prediction.task.read(train.obs).dropna()
             scores = _score_survival(prediction, labels, past, horizon)
         elif isinstance(prediction, ClassPrediction):
+            known = prediction.probabilities.columns
+            if not (seen := labels.isin(known)).all():
+                message = (
+                    f"task {name!r}: {(~seen).sum()} samples have a class the model does not know "
+                    f"({first_ids(sorted(labels[~seen].unique()))}; it knows {first_ids(known)}); they count as errors"
+                )
+                warnings.warn(message, CohortWarning, stacklevel=2)
             predicted = prediction.labels.loc[labels.index].to_numpy()
             scores = classification_scores(labels.to_numpy(), predicted, prediction.probabilities.loc[labels.index])
         else:

@@ -5,10 +5,13 @@ Shapes: N samples, G genes.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
+
+from .tasks import CohortWarning
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,6 +79,19 @@ class Scaler:
         """Scaled expression, (N, G) float32 without NaN."""
         z = (np.clip(np.asarray(x, dtype="float64"), self.low, self.high) - self.shift) * self.factor  # (N, G)
         return np.where(np.isnan(z), self.fill, z).astype("float32")
+
+    def check_range(self, x: np.ndarray) -> None:
+        """Warn where more than a fifth of the genes lie wholly elsewhere than in training: another scale or unit."""
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", RuntimeWarning)  # genes without a value have no median
+            z = (np.nanmedian(np.asarray(x, dtype="float64"), axis=0) - self.shift) * self.factor
+        far = (z < -1) | (z > 2) if self.method == "minmax" else np.abs(z) > 3
+        if far.mean() > 0.2:
+            message = (
+                f"the median of {far.mean():.0%} of the genes lies far outside the training range; are these values on "
+                "the scale the model was trained on (log or not, the same unit)?"
+            )
+            warnings.warn(message, CohortWarning, stacklevel=2)
 
     def state(self) -> dict[str, np.ndarray]:
         """The fitted arrays by name; with ``method`` and ``clip`` they are all a checkpoint needs."""

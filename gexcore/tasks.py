@@ -131,6 +131,14 @@ class Survival:
         else:
             message = f"grid must be 'uniform' or 'quantile', not {grid!r}"
             raise ValueError(message)
+        share = np.unique(np.searchsorted(edges, happened, side="right"), return_counts=True)[1].max() / len(happened)
+        if share > 0.9 and len(edges) > 4 and len(happened) > 2:
+            longest = f"the longest time is {labels['time'].max():g} ({labels['time'].idxmax()})"
+            message = (
+                f"task {self.name!r}: {share:.0%} of the events fall into one of {len(edges)} time intervals; {longest}. "
+                "Is it in another unit? grid='quantile' copes with long tails"
+            )
+            warnings.warn(message, CohortWarning, stacklevel=2)
         return SurvivalTarget(self, edges, horizon=float(labels["time"].max()))
 
 
@@ -147,11 +155,10 @@ class Classification:
         return (self.column or self.name,)
 
     def read(self, obs: pd.DataFrame) -> pd.Series:
-        """Labels as strings, missing where the cell is empty; whole numbers lose their ``.0``."""
-        raw = _column(obs, self.columns[0], self.name)
-        if pd.api.types.is_float_dtype(raw) and (raw.dropna() % 1 == 0).all():
-            raw = raw.astype("Int64")
-        return raw.astype(object).where(raw.notna(), None).map(str, na_action="ignore")
+        """Labels as strings without outer blanks, missing where the cell is empty; whole numbers lose their ``.0``."""
+        raw = _column(obs, self.columns[0], self.name).astype(object)
+        labels = raw.map(lambda v: str(int(v) if isinstance(v, float) and v.is_integer() else v).strip())
+        return labels.where(raw.notna() & labels.ne(""), None)
 
     def fit(self, obs: pd.DataFrame) -> ClassificationTarget:
         """List the classes of the training samples (:class:`ClassificationTarget`)."""
@@ -185,11 +192,10 @@ class Regression:
     def fit(self, obs: pd.DataFrame) -> RegressionTarget:
         """Mean and standard deviation of the training samples (:class:`RegressionTarget`)."""
         labels = self.read(obs).dropna()
-        sd = float(labels.std(ddof=0)) if len(labels) else 0.0
-        if not sd > 0:
+        if labels.empty or labels.min() == labels.max():
             message = f"task {self.name!r} is constant or empty among the {len(labels)} labelled training samples"
             raise ValueError(message)
-        return RegressionTarget(self, mean=float(labels.mean()), sd=sd)
+        return RegressionTarget(self, mean=float(labels.mean()), sd=float(labels.std(ddof=0)))
 
 
 Task = Survival | Classification | Regression
@@ -203,8 +209,8 @@ def check_tasks(tasks: Task | Sequence[Task]) -> tuple[Task, ...]:
         message = f"tasks are Survival, Classification or Regression objects, got {strangers or 'none'}"
         raise TypeError(message)
     names = [t.name for t in tasks]
-    if len(set(names)) < len(names):
-        message = f"every task needs its own name, got {names}"
+    if len(set(names)) < len(names) or "mean" in names:
+        message = f"every task needs its own name, and 'mean' is the mean over tasks; got {names}"
         raise ValueError(message)
     return tasks
 

@@ -11,6 +11,7 @@ import math
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from numbers import Integral, Real
 from typing import ClassVar
 
 import numpy as np
@@ -36,6 +37,15 @@ class TrainingSettings:
     gradient_clip: float | None = None  # largest norm of the gradient
     averaging: float = 0.0  # keep an exponential moving average of the weights with this decay per step
     precision: str = "float32"  # or "bfloat16": autocast
+    ranges: ClassVar[dict[str, tuple[type, float, float]]] = {  # kind, least, below
+        "learning_rate": (Real, 1e-30, math.inf),
+        "weight_decay": (Real, 0, math.inf),
+        "batch_size": (Integral, 2, math.inf),
+        "max_epochs": (Integral, 1, math.inf),
+        "patience": (Integral, 1, math.inf),
+        "gradient_clip": (Real, 1e-30, math.inf),
+        "averaging": (Real, 0, 1),
+    }
     choices: ClassVar[dict[str, tuple[str, ...]]] = {
         "schedule": ("constant", "cosine"),
         "precision": ("float32", "bfloat16"),
@@ -46,9 +56,16 @@ class TrainingSettings:
             if getattr(self, name) not in choices:
                 message = f"{name} must be one of {', '.join(choices)}, not {getattr(self, name)!r}"
                 raise ValueError(message)
-        for name in ("learning_rate", "batch_size", "max_epochs", "patience"):
-            if not getattr(self, name) > 0:
-                message = f"{name} must be positive, not {getattr(self, name)!r}"
+        for name, (kind, least, below) in self.ranges.items():
+            value = getattr(self, name)
+            if value is None and type(self).__dataclass_fields__[name].default is None:
+                continue
+            if isinstance(value, bool) or not isinstance(value, kind) or not least <= value < below:
+                what = "whole number" if kind is Integral else "number"
+                message = f"{name} must be a {what} from {least:g}" + (
+                    f" to below {below:g}" if below < math.inf else ""
+                )
+                message += f", not {value!r}"
                 raise ValueError(message)
 
 
@@ -68,8 +85,8 @@ def seeded(seed: int, device: torch.device) -> Iterator[None]:
 
 
 def batches(n: int, size: int) -> list[slice]:
-    """n samples in equal slices of at most ``size``: no last batch of one sample, which batch norm cannot take."""
-    bounds = np.linspace(0, n, max(1, math.ceil(n / size)) + 1).round().astype(int)
+    """n samples in equal slices of about ``size``: never a slice of one sample, which batch norm cannot take."""
+    bounds = np.linspace(0, n, max(1, min(math.ceil(n / size), n // 2)) + 1).round().astype(int)
     return [slice(a, b) for a, b in itertools.pairwise(bounds)]
 
 

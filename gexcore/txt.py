@@ -7,9 +7,12 @@ Shapes: B samples, G genes, E gene vector, P pooled width.
 from __future__ import annotations
 
 import difflib
+import math
+import operator
 import warnings
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
+from numbers import Integral, Real
 from os import PathLike
 from typing import ClassVar
 
@@ -49,6 +52,13 @@ class TxTSettings(TrainingSettings):
     n_intervals: int = 64  # survival grid
     grid: str = "uniform"  # or "quantile": equal shares of the training events
     survival_rank: int | None = None  # 1: one risk per patient moves all intervals; None: each interval by itself
+    ranges: ClassVar[dict[str, tuple[type, float, float]]] = {
+        **TrainingSettings.ranges,
+        **dict.fromkeys(("n_heads", "d_model", "d_ff", "survival_rank"), (Integral, 1, math.inf)),
+        **dict.fromkeys(("dropout", "head_dropout", "gene_dropout"), (Real, 0, 1)),
+        "n_layers": (Integral, 0, math.inf),
+        "n_intervals": (Integral, 2, math.inf),
+    }
     choices: ClassVar[dict[str, tuple[str, ...]]] = {
         **TrainingSettings.choices,
         "pooling": tuple(heads.POOLINGS),
@@ -195,7 +205,10 @@ class TxT:
                 message = f"TxT has no setting {name!r}; {hint}"
                 raise TypeError(message)
         self.settings = TxTSettings(**{**PRESETS[preset], **settings})
-        self.gene_embedding, self.seed, self.device = gene_embedding, seed, device
+        if not (gene_embedding is None or (isinstance(gene_embedding, pd.DataFrame) and gene_embedding.shape[1] > 1)):
+            message = f"gene_embedding is a DataFrame of genes x 2 or more numbers, not {type(gene_embedding).__name__}"
+            raise TypeError(message)
+        self.gene_embedding, self.seed, self.device = gene_embedding, operator.index(seed), device
 
     # ------------------------------------------------------------------------------------------ fitting
 
@@ -282,7 +295,9 @@ class TxT:
 
     @torch.inference_mode()
     def _run(self, cohort: AnnData, function) -> list:
-        expression = torch.from_numpy(self.scaler_.transform(align_genes(cohort, self.genes_)))
+        raw = align_genes(cohort, self.genes_)
+        self.scaler_.check_range(raw)
+        expression = torch.from_numpy(self.scaler_.transform(raw))
         device = choose_device(self.device)
         self.module_.to(device).eval()
         results = []

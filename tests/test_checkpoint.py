@@ -30,6 +30,13 @@ def test_nan_is_never_written_and_the_old_file_stays(file):
     assert file.read_bytes() == before
 
 
+def test_a_model_file_is_as_public_as_any_other_and_needs_a_folder(file, tmp_path):
+    (tmp_path / "plain").touch()
+    assert file.stat().st_mode == (tmp_path / "plain").stat().st_mode
+    with pytest.raises(FileNotFoundError, match="not saved: there is no folder"):
+        write_checkpoint(tmp_path / "absent" / "m.safetensors", "TxT", TENSORS, CONFIG)
+
+
 def test_an_interrupted_write_leaves_the_old_file_and_no_draft(file, monkeypatch):
     before = file.read_bytes()
     monkeypatch.setattr("os.fsync", lambda _: (_ for _ in ()).throw(KeyboardInterrupt))

@@ -183,3 +183,27 @@ def test_tasks_are_a_tuple_of_tasks_with_names_of_their_own():
     for wrong in ([], ["os"]):
         with pytest.raises(TypeError, match="tasks are Survival, Classification or Regression objects"):
             check_tasks(wrong)
+
+
+def test_a_class_has_one_name_however_its_column_is_stored():
+    for column in ([1, 2, None], [1.0, 2.0, 1.5], ["1", "2 ", " "], pd.Categorical([1.0, 2.0, None])):
+        labels = Classification("grade").read(pd.DataFrame({"grade": column}, index=list("abc")))
+        assert labels[:2].tolist() == ["1", "2"]
+
+
+def test_blank_labels_are_missing_and_a_constant_number_is_refused_despite_rounding():
+    obs = pd.DataFrame({"grade": ["", " ", "1"], "age": 0.1}, index=list("abc"))
+    assert Classification("grade").read(obs).isna().tolist() == [True, True, False]
+    with pytest.raises(ValueError, match="constant or empty"):
+        Regression("age").fit(obs)
+
+
+def test_one_absurd_time_that_swallows_the_grid_is_noticed():
+    obs = pd.DataFrame({"t": [*np.linspace(1, 10, 40), 5000.0], "e": 1}, index=[f"P{i}" for i in range(41)])
+    with pytest.warns(CohortWarning, match=r"98% of the events fall into one of 64 time intervals; .* 5000 \(P40\)"):
+        Survival("os", time="t", event="e").fit(obs)
+
+
+def test_the_name_of_the_mean_is_taken():
+    with pytest.raises(ValueError, match="'mean' is the mean over tasks"):
+        check_tasks([Regression("mean", column="age")])

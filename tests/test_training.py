@@ -75,10 +75,11 @@ def test_a_loss_that_stops_being_finite_never_reaches_the_kept_weights():
 
 def test_no_batch_holds_a_single_sample():
     for n in range(2, 200):
-        sizes = [s.stop - s.start for s in batches(n, 64)]
-        assert sum(sizes) == n
-        assert min(sizes) >= 2
-        assert max(sizes) <= 64
+        for size in (2, 3, 64):
+            sizes = [s.stop - s.start for s in batches(n, size)]
+            assert sum(sizes) == n
+            assert min(sizes) >= 2
+            assert max(sizes) <= size + (size == 2)
 
 
 def test_seeding_leaves_the_callers_random_state_alone():
@@ -133,7 +134,20 @@ def test_the_callers_device_wins_over_auto():
     assert choose_device("auto").type == ("cuda" if torch.cuda.is_available() else "cpu")
 
 
-@pytest.mark.parametrize(("name", "value"), [("schedule", "step"), ("precision", "float16"), ("batch_size", 0)])
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("schedule", "step"),
+        ("precision", "float16"),
+        ("batch_size", 1),
+        ("batch_size", 2.5),
+        ("max_epochs", 0),
+        ("learning_rate", "1e-3"),
+        ("weight_decay", -1),
+        ("averaging", 1.0),
+        ("gradient_clip", -1.0),
+    ],
+)
 def test_settings_out_of_range_are_named(name, value):
     with pytest.raises(ValueError, match=f"{name} must be"):
         TrainingSettings(**{name: value})

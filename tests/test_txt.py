@@ -177,6 +177,8 @@ def test_misuse_is_refused_before_any_compute(parts, fitted, tmp_path):
         gx.TxT(TASKS, n_layer=2)
     with pytest.raises(ValueError, match="preset must be one of paper, quick, not 'fast'"):
         gx.TxT(TASKS, preset="fast")
+    with pytest.raises(TypeError, match="gene_embedding is a DataFrame of genes x 2 or more numbers, not str"):
+        gx.TxT(TASKS, gene_embedding="vectors.csv")
     with pytest.raises(ValueError, match="pooling must be one of"):
         gx.TxT(TASKS, pooling="max")
     with pytest.raises(RuntimeError, match="not fitted yet"):
@@ -193,6 +195,28 @@ def test_misuse_is_refused_before_any_compute(parts, fitted, tmp_path):
         gx.TxT(gx.Regression("size_mm"), **TINY).fit(parts[0], parts[1])
     with pytest.raises(ValueError, match="min_coverage"):
         fitted.predict(parts[2][:, :10].copy())
+
+
+def test_values_on_another_scale_are_noticed(fitted, parts):
+    shifted = parts[2].copy()
+    shifted.X = shifted.X + 40
+    with pytest.warns(gx.CohortWarning, match="the median of 100% of the genes lies far outside the training range"):
+        fitted.predict(shifted)
+
+
+def test_numbers_from_numpy_are_settings_like_any_other(parts, tmp_path):
+    model = gx.TxT(TASKS, seed=np.int64(3), **{**TINY, "d_ff": np.int64(8), "learning_rate": np.float32(1e-3)})
+    model.fit(parts[0], parts[1]).save(tmp_path / "m.safetensors")
+    same(gx.TxT.load(tmp_path / "m.safetensors").predict(parts[2]), model.predict(parts[2]))
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("gene_dropout", 1.5), ("n_layers", -1), ("survival_rank", 0), ("n_intervals", 1), ("d_model", 0)],
+)
+def test_settings_out_of_range_are_named(name, value):
+    with pytest.raises(ValueError, match=f"{name} must be a (whole )?number from"):
+        gx.TxT(TASKS, **{name: value})
 
 
 def test_shuffled_labels_teach_nothing(parts):
