@@ -135,8 +135,8 @@ class Survival:
         if share > 0.9 and len(edges) > 4 and len(happened) > 2:
             longest = f"the longest time is {labels['time'].max():g} ({labels['time'].idxmax()})"
             message = (
-                f"task {self.name!r}: {share:.0%} of the events fall into one of {len(edges)} time intervals; {longest}. "
-                "Is it in another unit? grid='quantile' copes with long tails"
+                f"task {self.name!r}: {share:.0%} of the events fall into one of {len(edges)} time intervals; "
+                f"{longest}. Is it in another unit? grid='quantile' copes with long tails"
             )
             warnings.warn(message, CohortWarning, stacklevel=2)
         return SurvivalTarget(self, edges, horizon=float(labels["time"].max()))

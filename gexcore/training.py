@@ -6,11 +6,12 @@ It knows nothing of a model but ``losses(module, batch) -> {task: (mean loss, nu
 from __future__ import annotations
 
 import contextlib
+import difflib
 import itertools
 import math
 import warnings
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from numbers import Integral, Real
 from typing import ClassVar
 
@@ -67,6 +68,21 @@ class TrainingSettings:
                 )
                 message += f", not {value!r}"
                 raise ValueError(message)
+
+
+def choose_settings(kind: type, presets: Mapping[str, Mapping], preset: str, settings: Mapping) -> TrainingSettings:
+    """Settings of the given kind: a preset's values, ``settings`` over them; unknown names are refused."""
+    if preset not in presets:
+        message = f"preset must be one of {', '.join(presets)}, not {preset!r}"
+        raise ValueError(message)
+    known = [f.name for f in fields(kind)]
+    for name in settings:
+        if name not in known:
+            close = difflib.get_close_matches(name, known, n=1)
+            hint = f"did you mean {close[0]!r}?" if close else f"known are {', '.join(known)}"
+            message = f"there is no setting {name!r}; {hint}"
+            raise TypeError(message)
+    return kind(**{**presets[preset], **settings})
 
 
 def choose_device(device: str) -> torch.device:

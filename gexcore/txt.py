@@ -6,12 +6,11 @@ Shapes: B samples, G genes, E gene vector, P pooled width.
 
 from __future__ import annotations
 
-import difflib
 import math
 import operator
 import warnings
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from numbers import Integral, Real
 from os import PathLike
 from typing import ClassVar
@@ -28,7 +27,7 @@ from .checkpoint import read_checkpoint, write_checkpoint
 from .cohort import align_genes, as_cohort
 from .scaling import Scaler
 from .tasks import CohortWarning, Prediction, Target, Task, check_tasks, first_ids, target_from_dict, target_to_dict
-from .training import TrainingSettings, batches, choose_device, seeded
+from .training import TrainingSettings, batches, choose_device, choose_settings, seeded
 from .training import train as run_training
 
 
@@ -194,17 +193,7 @@ class TxT:
         **settings,
     ):
         self.tasks = check_tasks(tasks)
-        if preset not in PRESETS:
-            message = f"preset must be one of {', '.join(PRESETS)}, not {preset!r}"
-            raise ValueError(message)
-        known = [f.name for f in fields(TxTSettings)]
-        for name in settings:
-            if name not in known:
-                close = difflib.get_close_matches(name, known, n=1)
-                hint = f"did you mean {close[0]!r}?" if close else f"known are {', '.join(known)}"
-                message = f"TxT has no setting {name!r}; {hint}"
-                raise TypeError(message)
-        self.settings = TxTSettings(**{**PRESETS[preset], **settings})
+        self.settings = choose_settings(TxTSettings, PRESETS, preset, settings)
         if not (gene_embedding is None or (isinstance(gene_embedding, pd.DataFrame) and gene_embedding.shape[1] > 1)):
             message = f"gene_embedding is a DataFrame of genes x 2 or more numbers, not {type(gene_embedding).__name__}"
             raise TypeError(message)

@@ -173,7 +173,7 @@ def test_the_paper_model_runs_with_every_pooling(parts, pooling):
 
 
 def test_misuse_is_refused_before_any_compute(parts, fitted, tmp_path):
-    with pytest.raises(TypeError, match="TxT has no setting 'n_layer'; did you mean 'n_layers'"):
+    with pytest.raises(TypeError, match="there is no setting 'n_layer'; did you mean 'n_layers'"):
         gx.TxT(TASKS, n_layer=2)
     with pytest.raises(ValueError, match="preset must be one of paper, quick, not 'fast'"):
         gx.TxT(TASKS, preset="fast")
