@@ -10,13 +10,6 @@ from gexcore.attention import ExpressionAttention, ExpressionEncoder, Expression
 B, G, E, D, H = 3, 20, 12, 16, 4
 
 
-@pytest.fixture(autouse=True)
-def _seed():
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        yield
-
-
 def written_out(attention, term, x, g):
     """Equation 1 of the TxT paper, patient by patient, head by head, with the D-wide projections of expression."""
     d, out = D // H, []
