@@ -318,7 +318,15 @@ def align_genes(cohort: ad.AnnData | pd.DataFrame, genes: Sequence[str], *, min_
     min_coverage : float
         Smallest acceptable share of ``genes`` in the cohort, 0 to 1.
 
-        Below it: ValueError. Below 1: CohortWarning, and absent genes count as missing.
+    Raises
+    ------
+    ValueError
+        The cohort has less than ``min_coverage`` of the genes.
+
+    Warns
+    -----
+    CohortWarning
+        Some genes are absent and count as missing.
     """
     if not 0 <= min_coverage <= 1:
         message = f"min_coverage is a share between 0 and 1, not {min_coverage}"

@@ -172,8 +172,10 @@ def train(
     optimizer = torch.optim.AdamW(groups, lr=settings.learning_rate)
     n, rows, best, best_epoch, best_loss = len(data[0]), [], None, 0, math.inf
     slices = batches(n, settings.batch_size)
-    averaged = AveragedModel(module, multi_avg_fn=get_ema_multi_avg_fn(settings.averaging), use_buffers=True)
-    kept = averaged.module  # with averaging 0, the weights as they are
+    averaged = None  # a second set of weights, only where it is asked for
+    if settings.averaging:
+        averaged = AveragedModel(module, multi_avg_fn=get_ema_multi_avg_fn(settings.averaging), use_buffers=True)
+    kept = averaged.module if averaged else module
     bar = tqdm(range(1, settings.max_epochs + 1), desc=label, unit="epoch", disable=None, leave=False)
     for epoch in bar:
         module.train()
@@ -191,7 +193,8 @@ def train(
             if settings.gradient_clip is not None:
                 nn.utils.clip_grad_norm_(parameters, settings.gradient_clip)
             optimizer.step()
-            averaged.update_parameters(module)
+            if averaged:
+                averaged.update_parameters(module)
             seen.append({task: (loss.detach(), m) for task, (loss, m) in parts.items()})
         scores = {"train": _pooled(seen)}
         if validation is not None:
