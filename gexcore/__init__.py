@@ -3,19 +3,24 @@
 TxT predicts survival together with clinical features from bulk expression. ``import gexcore as gx`` reaches everything
 a notebook needs. The modules tell the story from the ground up; each imports only from floors below its own:
 
-1. ``tasks`` what is predicted; ``tables`` files; ``losses``; ``attention`` conditioned on expression;
-   ``checkpoint`` one file per model
-2. ``cohort`` everything becomes one AnnData; ``scaling``; ``heads`` from gene vectors to predictions; ``training``
-3. ``simulate`` cohorts with known truth; ``sources`` known cohorts; ``splits``; ``txt`` the model; ``baselines``
-4. ``metrics`` one tidy score table; ``comparison`` what repeated splits say
-5. ``plots`` every figure
+1. ``tasks`` what is predicted; ``tables`` files; ``losses``; ``multitask`` several gradients, one step;
+   ``attention`` conditioned on expression; ``checkpoint`` one file per model
+2. ``cohort`` everything becomes one AnnData; ``scaling``; ``network`` gene vectors from STRING; ``heads`` from gene
+   vectors to predictions; ``training``
+3. ``simulate`` cohorts with known truth; ``sources`` known cohorts; ``genes`` chosen, aligned, harmonised; ``splits``
+4. ``txt`` the model; ``baselines``
+5. ``metrics`` one tidy score table
+6. ``comparison`` what repeated splits say; ``interpret`` what a model's parts are worth
+7. ``plots`` every figure
 """
 
-from . import attention, baselines, comparison, metrics, plots, simulate
+from . import attention, baselines, comparison, interpret, metrics, network, plots, simulate, splits
 from .cohort import read_cohort
+from .genes import gene_report, harmonise, select_genes
 from .metrics import evaluate
 from .sources import data_path, load_cohort, load_truth
 from .splits import split
+from .tables import read_gene_sets
 from .tasks import Classification, CohortWarning, Regression, Survival
 from .txt import TxT
 
@@ -31,11 +36,18 @@ __all__ = [
     "comparison",
     "data_path",
     "evaluate",
+    "gene_report",
+    "harmonise",
+    "interpret",
     "load_cohort",
     "load_truth",
     "metrics",
+    "network",
     "plots",
     "read_cohort",
+    "read_gene_sets",
+    "select_genes",
     "simulate",
     "split",
+    "splits",
 ]

@@ -137,6 +137,8 @@ class ExpressionEncoder(nn.Module):
         On attention weights and in the feed-forward layers.
     norm_first : bool
         Layer norm before each sublayer (pre-norm) or after it (post-norm); a last layer norm always follows.
+    expression_term : bool
+        Expression enters the attention scores, the paper's only path.
     value_path : bool
         Tokens become ``e_i + g_i (W e_i + b)`` with a learned map W, b, so that values and residuals carry expression
         too. Not in the paper, where expression only reweights attention.
@@ -159,6 +161,7 @@ class ExpressionEncoder(nn.Module):
         d_ff: int = 256,
         dropout: float = 0.1,
         norm_first: bool = True,
+        expression_term: bool = True,
         value_path: bool = False,
     ):
         super().__init__()
@@ -167,7 +170,7 @@ class ExpressionEncoder(nn.Module):
             raise ValueError(message)
         d_embed = d_embed or d_model
         self.genes = nn.Parameter(torch.randn(n_genes, d_embed))
-        self.term = ExpressionTerm(d_model, n_heads)
+        self.n_heads, self.term = n_heads, ExpressionTerm(d_model, n_heads) if expression_term else None
         self.blocks = nn.ModuleList(
             EncoderBlock(d_embed, d_model, n_heads, d_ff, dropout, norm_first) for _ in range(n_layers)
         )
@@ -175,6 +178,9 @@ class ExpressionEncoder(nn.Module):
         self.value = nn.Linear(d_embed, d_embed) if value_path else None
         if value_path:
             nn.init.normal_(self.value.bias)  # as large as a gene vector: expression is heard from the first step
+
+    def _strength(self) -> Tensor:  # (H,)
+        return self.genes.new_zeros(self.n_heads) if self.term is None else self.term()
 
     def _tokens(self, expression: Tensor) -> Tensor:
         # Without the value path the first layer sees one set of gene vectors for all samples: its projections are
@@ -185,14 +191,14 @@ class ExpressionEncoder(nn.Module):
 
     def forward(self, expression: Tensor) -> Tensor:
         """Expression (B, G), no missing values, to gene vectors (B, G, E)."""
-        x, strength = self._tokens(expression), self.term()
+        x, strength = self._tokens(expression), self._strength()
         for block in self.blocks:
             x = block(x, expression, strength)
         return self.norm(x)
 
     def attention(self, expression: Tensor) -> Iterator[Tensor]:
         """Attention weights layer by layer, each (B, H, G, G); one layer is held at a time."""
-        x, strength = self._tokens(expression), self.term()
+        x, strength = self._tokens(expression), self._strength()
         for block in self.blocks:
             yield block.attention.weights(block.norms[0](x) if block.norm_first else x, expression, strength)
             x = block(x, expression, strength)

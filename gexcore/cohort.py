@@ -1,4 +1,4 @@
-"""Whatever a user brings becomes one checked AnnData; any cohort is aligned to the genes of a model.
+"""Whatever a user brings becomes one checked AnnData.
 
 Samples are ``obs``, genes are ``var``; tables are joined by id, never by position.
 Shapes: N samples, G genes.
@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Sequence
 
 import anndata as ad
 import numpy as np
@@ -301,61 +300,3 @@ def _check_match(obs: pd.DataFrame, labels: pd.DataFrame) -> list[str]:
     if len(unused):
         notes.append(f"{len(unused)} clinical rows have no expression, first {first_ids(unused)}; not used")
     return notes
-
-
-# --------------------------------------------------------------------------------------------- aligning
-
-
-def align_genes(cohort: ad.AnnData | pd.DataFrame, genes: Sequence[str], *, min_coverage: float = 0.5) -> np.ndarray:
-    """Expression of the given genes in the given order, (N, G) float32, NaN where the cohort lacks a gene.
-
-    Parameters
-    ----------
-    cohort : AnnData or DataFrame
-        Samples x any genes; genes that are not asked for are not used.
-    genes : sequence of str
-        The genes a model was trained on.
-    min_coverage : float
-        Smallest acceptable share of ``genes`` in the cohort, 0 to 1.
-
-    Raises
-    ------
-    ValueError
-        The cohort has less than ``min_coverage`` of the genes.
-
-    Warns
-    -----
-    CohortWarning
-        Some genes are absent and count as missing.
-    """
-    if not 0 <= min_coverage <= 1:
-        message = f"min_coverage is a share between 0 and 1, not {min_coverage}"
-        raise ValueError(message)
-    cohort, genes = as_cohort(cohort), pd.Index(genes)
-    column = cohort.var_names.get_indexer(genes)  # (G,), -1 where absent
-    present = column >= 0
-    coverage = present.mean()
-    lacking = f"{(~present).sum()} of {len(genes)} genes (first {first_ids(genes[~present])})"
-    if coverage < min_coverage:
-        message = (
-            f"the cohort lacks {lacking}: coverage {coverage:.0%}, min_coverage is {min_coverage:.0%}; its own genes "
-            f"are called {first_ids(cohort.var_names)}{_naming_hint(cohort.var_names, genes)}"
-        )
-        raise ValueError(message)
-    if not present.all():
-        message = f"the cohort lacks {lacking}; they count as missing{_naming_hint(cohort.var_names, genes)}"
-        warnings.warn(message, CohortWarning, stacklevel=2)
-    x = np.full((cohort.n_obs, len(genes)), np.nan, dtype="float32")  # (N, G)
-    x[:, present] = cohort.X[:, column[present]]
-    return x
-
-
-def _naming_hint(have: pd.Index, want: pd.Index) -> str:
-    keys = {"upper and lower case": str.upper, "the version after the dot": lambda gene: gene.split(".")[0]}
-    for what, key in keys.items():
-        more = len(set(map(key, have)) & set(map(key, want))) - len(set(have) & set(want))
-        if more > 0:
-            return f"; {more} more would match without {what}"
-    if have.str.match("ENS").any() != want.str.match("ENS").any():
-        return "; one list holds Ensembl ids, the other symbols: convert the names of the cohort"
-    return ""

@@ -1,17 +1,157 @@
-"""What repeated splits say together: predictions averaged over them, and models compared on the same ones.
+"""What repeated splits say together: models compared on the same ones, predictions averaged over them.
 
 Shapes: N samples, T times, S splits.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import time
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
 
+import anndata as ad
 import numpy as np
 import pandas as pd
 from scipy import stats
+from tqdm import tqdm
 
-from .tasks import SurvivalPrediction
+from .cohort import as_cohort
+from .metrics import evaluate
+from .splits import split_table, take
+from .tasks import ClassPrediction, CohortWarning, Prediction, SurvivalPrediction, Task
+
+
+def over_splits(
+    models: Mapping[str, Callable[[int], Any]],
+    cohort: ad.AnnData,
+    tasks: Task | Sequence[Task],
+    *,
+    seeds: Sequence[int] = range(5),
+    splits: pd.DataFrame | None = None,
+) -> pd.DataFrame:
+    """Fit and score models on the same splits of a cohort.
+
+    Parameters
+    ----------
+    models : mapping of str to callable
+        Name to ``model(seed)``, an estimator with ``fit(train, val)`` and ``predict(test)``.
+    cohort, tasks
+        What is split, and the tasks the splits are stratified by.
+    seeds : sequence of int
+        A split 70/10/20 per seed, and the seed of the models fitted on it.
+    splits : pandas.DataFrame, optional
+        Other splits (:mod:`gexcore.splits`): every column is one, its position the seed of the models.
+
+    Returns
+    -------
+    pandas.DataFrame
+        model, seed (the column of the split), task, metric, value, seconds (of the fit). Rows ``n`` and ``horizon`` of
+        :func:`evaluate` are left out.
+    """
+    cohort = as_cohort(cohort)
+    table = split_table(cohort, tasks, seeds=seeds) if splits is None else splits
+    tables = []
+    bar = tqdm(total=len(models) * table.shape[1], desc="fits", disable=None, leave=False)
+    for position, column in enumerate(table):
+        train, val, test = take(cohort, table[column])
+        for name, model in models.items():
+            start = time.monotonic()
+            fitted = model(column if splits is None else position).fit(train, val)
+            seconds = time.monotonic() - start
+            scores = evaluate(fitted.predict(test), test, train=train)
+            tables.append(scores.assign(model=name, seed=column, seconds=seconds))
+            bar.update()
+    bar.close()
+    scores = pd.concat(tables, ignore_index=True)
+    scores = scores[~scores["metric"].isin(["n", "horizon"])]
+    return scores[["model", "seed", "task", "metric", "value", "seconds"]].reset_index(drop=True)
+
+
+def differences(scores: pd.DataFrame, reference: str, *, test_ratio: float = 0.2 / 0.7) -> pd.DataFrame:
+    """Every model against one of them, on the splits both have.
+
+    Parameters
+    ----------
+    scores : pandas.DataFrame
+        Columns model, seed, task, metric, value.
+    reference : str
+        The model that is subtracted.
+    test_ratio : float
+        As in :func:`paired_difference`.
+
+    Returns
+    -------
+    pandas.DataFrame
+        model, task, metric, ``mean`` of the model, and difference, low, high, p, splits of :func:`paired_difference`.
+    """
+    if reference not in set(scores["model"]):
+        message = f"no model is called {reference!r}; there are {', '.join(scores['model'].unique())}"
+        raise ValueError(message)
+    rows = []
+    for (task, metric), part in scores.groupby(["task", "metric"], sort=False):
+        by_model = part.pivot(index="seed", columns="model", values="value")
+        for model in part["model"].unique():
+            if model != reference and reference in by_model:
+                found = paired_difference(by_model[model], by_model[reference], test_ratio=test_ratio)
+                rows.append({"model": model, "task": task, "metric": metric, "mean": by_model[model].mean()} | found)
+    return pd.DataFrame(rows)
+
+
+def bootstrap_scores(
+    predictions: Mapping[str, Prediction],
+    test: ad.AnnData,
+    *,
+    train: ad.AnnData | None = None,
+    n: int = 1000,
+    level: float = 0.95,
+    seed: int = 0,
+) -> pd.DataFrame:
+    """Scores of one model on one cohort, with percentile intervals over resampled patients.
+
+    The interval says how much the scores depend on who happens to be in the cohort, with the model as it is.
+
+    Parameters
+    ----------
+    predictions, test, train
+        As in :func:`gexcore.evaluate`.
+    n : int
+        Resampled cohorts.
+    level : float
+        Coverage of the interval.
+    seed : int
+
+    Returns
+    -------
+    pandas.DataFrame
+        task, metric, value, low, high.
+    """
+    scores = evaluate(predictions, test, train=train)
+    rng = np.random.default_rng(seed)
+    ids = pd.Index([f"{i}" for i in range(test.n_obs)])
+    drawn = []
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", CohortWarning)  # said once, by the scores themselves
+        for _ in range(n):
+            rows = rng.integers(test.n_obs, size=test.n_obs)
+            cohort = ad.AnnData(obs=test.obs.iloc[rows].set_axis(ids))
+            again = {name: _resampled(p, test.obs_names[rows], ids) for name, p in predictions.items()}
+            drawn.append(evaluate(again, cohort, train=train)["value"].to_numpy())
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # a score that never exists has no interval
+        low, high = np.nanquantile(drawn, [(1 - level) / 2, (1 + level) / 2], axis=0)
+    scores = scores.assign(low=low, high=high)
+    return scores[~scores["metric"].isin(["n", "horizon"])].reset_index(drop=True)
+
+
+def _resampled(prediction: Prediction, rows: pd.Index, ids: pd.Index) -> Prediction:
+    if isinstance(prediction, SurvivalPrediction):
+        survival = None if prediction.survival is None else prediction.survival[rows].set_axis(ids, axis=1)
+        return replace(prediction, risk=prediction.risk[rows].set_axis(ids), survival=survival)
+    if isinstance(prediction, ClassPrediction):
+        return replace(prediction, probabilities=prediction.probabilities.loc[rows].set_axis(ids))
+    return replace(prediction, values=prediction.values[rows].set_axis(ids))
 
 
 def average_predictions(predictions: Sequence[SurvivalPrediction], *, n_times: int = 100) -> SurvivalPrediction:

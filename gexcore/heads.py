@@ -129,19 +129,23 @@ def null_scores(target: Target, labels: Tensor) -> Tensor:
     return -log_density.diff().float()
 
 
-def losses_against_null(heads: Sequence[Head], targets: Sequence[Target], labels: Sequence[Tensor]) -> Callable:
+def losses_against_null(
+    heads: Sequence[Head], targets: Sequence[Target], labels: Sequence[Tensor], *, meet: Callable[[Tensor], Tensor]
+) -> Callable:
     """Start each head at its task's null prediction, and measure its loss in that prediction's units.
 
     Parameters
     ----------
     heads, targets, labels
         One of each per task; labels (N, 1 or 2) are those of all training samples.
+    meet : callable
+        Where the tasks meet in a training step: ``meet`` of a strategy of :mod:`gexcore.multitask`.
 
     Returns
     -------
     callable
         ``losses(module, (inputs, *labels)) -> {task: (mean loss, number of labelled samples)}`` for
-        :func:`gexcore.training.train`, where ``module(inputs)`` gives the scores task by task.
+        :func:`gexcore.training.train`, where ``module.embed(inputs)`` is what all of ``module.heads`` read.
     """
     units = []
     for head, target, label in zip(heads, targets, labels, strict=True):
@@ -151,8 +155,12 @@ def losses_against_null(heads: Sequence[Head], targets: Sequence[Target], labels
 
     def losses(module: nn.Module, batch: tuple[Tensor, ...]) -> dict[str, tuple[Tensor, int]]:
         inputs, *labels = batch
+        embedded = module.embed(inputs)  # (B, P)
+        if torch.is_grad_enabled():
+            embedded = meet(embedded)
         parts = {}
-        for target, scores, label, unit in zip(targets, module(inputs), labels, units, strict=True):
+        for head, target, label, unit in zip(module.heads, targets, labels, units, strict=True):
+            scores = head(embedded)  # of every sample: batch norm learns from those without this label too
             if n := int((~label[:, 0].isnan()).sum()):
                 parts[target.task.name] = (LOSSES[target.task.kind](scores, label) / unit, n)
         return parts

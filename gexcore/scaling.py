@@ -19,7 +19,8 @@ class Scaler:
     """Gene-wise scaling learned on training samples: cut to ``low..high``, then ``(x - shift) * factor``.
 
     A missing cell becomes ``fill``, the gene's training mean on the scaled scale. A gene that is constant or empty in
-    training has ``factor`` 0 and scales to 0 everywhere. All arrays are (G,) float64.
+    training has ``factor`` 0 and scales to 0 everywhere. ``levels`` are quantiles of the training values, (G, 65); all
+    other arrays are (G,). All are float64.
     """
 
     method: str
@@ -29,6 +30,7 @@ class Scaler:
     shift: np.ndarray
     factor: np.ndarray
     fill: np.ndarray
+    levels: np.ndarray
 
     @classmethod
     def fit(cls, x: np.ndarray, *, method: str, clip: float | None = None) -> Scaler:
@@ -56,6 +58,7 @@ class Scaler:
             raise ValueError(message)
         x = np.asarray(x, dtype="float64")
         x = np.where(np.isnan(x).all(axis=0), 0.0, x)
+        levels = _levels(x)
         least, most = np.nanmin(x, axis=0), np.nanmax(x, axis=0)
         constant = least == most
         reach = np.inf if clip is None else clip
@@ -73,12 +76,41 @@ class Scaler:
             low, high = np.maximum(low, shift - reach * width), np.minimum(high, shift + reach * width)
         factor = np.where(constant, 0.0, 1.0 / width)
         fill = (np.nanmean(np.clip(x, low, high), axis=0) - shift) * factor
-        return cls(method, clip, low, high, shift, factor, fill)
+        return cls(method, clip, low, high, shift, factor, fill, levels)
 
     def transform(self, x: np.ndarray) -> np.ndarray:
         """Scaled expression, (N, G) float32 without NaN."""
         z = (np.clip(np.asarray(x, dtype="float64"), self.low, self.high) - self.shift) * self.factor  # (N, G)
         return np.where(np.isnan(z), self.fill, z).astype("float32")
+
+    def harmonise(self, x: np.ndarray, method: str) -> np.ndarray:
+        """Values (N, G) of a cohort measured elsewhere, mapped gene by gene to the training distribution.
+
+        Both methods compare 65 quantiles of a gene here and in training, so a few absurd cells change nothing.
+
+        Parameters
+        ----------
+        method : {"quantile", "zscore"}
+            ``"quantile"``: a value becomes the training value of its rank. ``"zscore"``: mean and standard deviation
+            of the quantiles become those of training. NaN stays NaN.
+        """
+        if method not in ("quantile", "zscore"):
+            message = f"harmonise must be 'quantile' or 'zscore', not {method!r}"
+            raise ValueError(message)
+        if len(x) < 10:
+            message = f"{len(x)} samples are too few to harmonise: their own distribution is needed, of 10 or more"
+            raise ValueError(message)
+        x = np.asarray(x, dtype="float64")
+        own = _levels(np.where(np.isnan(x).all(axis=0), 0.0, x))  # (G, Q)
+        if method == "zscore":
+            spread = own.std(axis=1)
+            factor = np.divide(self.levels.std(axis=1), spread, out=np.zeros_like(spread), where=spread > 0)
+            return (x - own.mean(axis=1)) * factor + self.levels.mean(axis=1)
+        mapped = np.empty_like(x)
+        for gene, (here, there) in enumerate(zip(own, self.levels, strict=True)):
+            level, rank, ties = np.unique(here, return_inverse=True, return_counts=True)
+            mapped[:, gene] = np.interp(x[:, gene], level, np.bincount(rank, weights=there) / ties)
+        return mapped
 
     def check_range(self, x: np.ndarray) -> None:
         """Warn where more than a fifth of the genes lie wholly elsewhere than in training: another scale or unit."""
@@ -101,3 +133,8 @@ class Scaler:
     def from_state(cls, state: Mapping[str, np.ndarray], *, method: str, clip: float | None) -> Scaler:
         """The inverse of :meth:`state`."""
         return cls(method, clip, **state)
+
+
+def _levels(x: np.ndarray) -> np.ndarray:
+    """65 evenly spaced quantiles of every gene, (G, 65), the outermost at 1/130 and 129/130."""
+    return np.nanquantile(x, (np.arange(65) + 0.5) / 65, axis=0).T

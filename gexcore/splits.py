@@ -1,21 +1,27 @@
 """Training, validation and test parts of a cohort, stratified by outcome.
 
 A part is an AnnData; which samples it gets depends on their ids, labels and the seed, never on the order of a file.
+Several splits make a table, samples x splits, of the words train, val and test, which can be kept and read again.
 """
 
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Sequence
+from pathlib import Path
 
 import anndata as ad
 import numpy as np
 import pandas as pd
+from sklearn.cluster import KMeans
 from sklearn.model_selection import GroupShuffleSplit, train_test_split
 
 from .cohort import as_cohort
+from .tables import read_table
 from .tasks import Task, check_tasks, first_ids
 
+PARTS = ("train", "val", "test")
 _DRAWS = 100  # random divisions of the groups, of which the best balanced is taken
 
 
@@ -54,11 +60,158 @@ def split(
     ValueError
         Fractions that are not three shares of 1, a part that would stay empty, samples without a group.
     """
+    cohort = _checked(cohort, fractions)
+    return take(cohort, _assign(cohort, tasks, seed, fractions, groups))
+
+
+def split_table(
+    cohort: ad.AnnData | pd.DataFrame,
+    tasks: Task | Sequence[Task] | None = None,
+    *,
+    seeds: Sequence[int] = range(10),
+    fractions: tuple[float, float, float] = (0.7, 0.1, 0.2),
+    groups: str | None = None,
+) -> pd.DataFrame:
+    """Several splits as one table, by default the paper's: ten of 70/10/20.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Samples x seeds, "train", "val" or "test". Column ``s`` is :func:`split` with ``seed=s``.
+    """
+    cohort = _checked(cohort, fractions)
+    return pd.DataFrame({seed: _assign(cohort, tasks, seed, fractions, groups) for seed in seeds})
+
+
+def cluster_folds(
+    cohort: ad.AnnData | pd.DataFrame,
+    embedding: pd.DataFrame,
+    tasks: Task | Sequence[Task] | None = None,
+    *,
+    n_folds: int = 5,
+    val: float = 0.125,
+    seed: int = 0,
+) -> pd.DataFrame:
+    """Folds of patients who resemble each other: k-means clusters of their embedding, each the test part in turn.
+
+    A model is then judged on a kind of patient it has not seen, which random splits never ask of it. The paper
+    clusters its own model's embedding of all patients. That model has seen their labels, so the clusters have, too;
+    an embedding made without labels (principal components) gives folds that owe nothing to outcomes.
+
+    Parameters
+    ----------
+    cohort : AnnData or DataFrame
+    embedding : pandas.DataFrame
+        Samples x numbers, a row for every sample of the cohort: ``model.embed(cohort)``.
+    tasks : sequence of tasks, optional
+        What validation parts are stratified by, as in :func:`split`.
+    n_folds : int
+        Clusters, 2 or more.
+    val : float
+        Share of the patients outside the test cluster who form the validation part.
+    seed : int
+
+    Returns
+    -------
+    pandas.DataFrame
+        Samples x folds (1 is the largest cluster), "train", "val" or "test".
+    """
+    cohort = as_cohort(cohort)
+    cohort = cohort[np.sort(cohort.obs_names.to_numpy(dtype=object))]
+    absent = cohort.obs_names.difference(embedding.index)
+    if len(absent):
+        message = f"{len(absent)} samples have no row in the embedding, first {first_ids(absent)}"
+        raise ValueError(message)
+    if not 2 <= n_folds <= cohort.n_obs // 2 or not 0 < val < 1:
+        message = f"n_folds must be 2 to half the {cohort.n_obs} samples and val a share, not {n_folds} and {val}"
+        raise ValueError(message)
+    x = embedding.loc[cohort.obs_names].to_numpy(float)
+    labels = KMeans(n_folds, n_init=10, random_state=seed).fit_predict(x)
+    sizes = np.bincount(labels, minlength=n_folds)
+    strata = _strata(cohort.obs, () if tasks is None else check_tasks(tasks))
+    rng = np.random.default_rng(seed)
+    folds = {}
+    for fold, cluster in enumerate(np.argsort(-sizes, kind="stable"), 1):
+        parts = pd.Series("test", index=cohort.obs_names, dtype=object)
+        rest = strata[labels != cluster]
+        train, held = _halves(rest, None, max(1, round(val * len(rest))), rng)
+        parts[train.index], parts[held.index] = "train", "val"
+        folds[fold] = parts
+    return pd.DataFrame(folds)
+
+
+def take(cohort: ad.AnnData | pd.DataFrame, parts: pd.Series) -> tuple[ad.AnnData, ad.AnnData, ad.AnnData]:
+    """The training, validation and test samples of one split.
+
+    Parameters
+    ----------
+    cohort : AnnData or DataFrame
+    parts : pandas.Series
+        "train", "val" or "test" for every sample: a column of a table of splits.
+
+    Returns
+    -------
+    train, val, test : AnnData
+        Copies, rows ordered by sample id.
+    """
+    cohort = as_cohort(cohort)
+    here, there = cohort.obs_names, parts.index
+    for where, ids in {"cohort": here.difference(there), "split": there.difference(here)}.items():
+        if len(ids):
+            message = f"cohort and split are of other samples: {len(ids)} only in the {where}, first {first_ids(ids)}"
+            raise ValueError(message)
+    return tuple(cohort[parts.index[parts == part].sort_values()].copy() for part in PARTS)
+
+
+def write_splits(table: pd.DataFrame, path: str | os.PathLike) -> None:
+    """Write a table of splits as .csv, replacing an older file in a single step."""
+    path = Path(path)
+    part = path.with_name(path.name + ".part")
+    _check_table(table, "the table").to_csv(part, index_label="sample", lineterminator="\n")
+    part.replace(path)
+
+
+def read_splits(path: str | os.PathLike) -> pd.DataFrame:
+    """Read a table of splits; ``take(cohort, table[column])`` gives the parts of one of them.
+
+    Raises
+    ------
+    ValueError
+        Samples that occur twice, or words other than train, val and test.
+    """
+    table = _check_table(read_table(path), str(path))
+    numbered = all(str(name).lstrip("-").isdigit() for name in table.columns)
+    return table.set_axis(table.columns.astype(int), axis=1) if numbered else table
+
+
+def _check_table(table: pd.DataFrame, where: str) -> pd.DataFrame:
+    wrong = ~table.isin(PARTS)
+    if wrong.to_numpy().any() or table.index.has_duplicates:
+        ids = table.index[wrong.any(axis=1)]
+        fault = f"{len(ids)} samples are in none of the parts {', '.join(PARTS)} of a split, first {first_ids(ids)}"
+        if table.index.has_duplicates:
+            fault = f"samples occur twice, first {first_ids(table.index[table.index.duplicated()])}"
+        message = f"{where} is not a table of splits: {fault}"
+        raise ValueError(message)
+    return table
+
+
+def _checked(cohort: ad.AnnData | pd.DataFrame, fractions: tuple[float, float, float]) -> ad.AnnData:
     cohort = as_cohort(cohort)
     if len(fractions) != 3 or min(fractions) <= 0 or not math.isclose(sum(fractions), 1, abs_tol=1e-6):
         message = f"fractions must be three positive shares that sum to 1 (train, val, test), not {fractions}"
         raise ValueError(message)
-    cohort = cohort[np.sort(cohort.obs_names.to_numpy(dtype=object))]
+    return cohort[np.sort(cohort.obs_names.to_numpy(dtype=object))]
+
+
+def _assign(
+    cohort: ad.AnnData,
+    tasks: Task | Sequence[Task] | None,
+    seed: int,
+    fractions: tuple[float, float, float],
+    groups: str | None,
+) -> pd.Series:
+    """Part of every sample of a cohort ordered by id."""
     together = None if groups is None else _groups(cohort.obs, groups)
     strata = _strata(cohort.obs, () if tasks is None else check_tasks(tasks))
 
@@ -72,8 +225,10 @@ def split(
         raise ValueError(message)
     rng = np.random.default_rng(seed)
     rest, test = _halves(strata, together, n_test, rng)
-    train, val = _halves(rest, together, n_val, rng)
-    return tuple(cohort[part.index.sort_values()].copy() for part in (train, val, test))
+    val = _halves(rest, together, n_val, rng)[1]
+    parts = pd.Series("train", index=cohort.obs_names, dtype=object)
+    parts[val.index], parts[test.index] = "val", "test"
+    return parts
 
 
 def _strata(obs: pd.DataFrame, tasks: Sequence[Task]) -> pd.Series:

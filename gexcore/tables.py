@@ -73,6 +73,37 @@ def read_table(path: str | os.PathLike) -> pd.DataFrame:
     return table.set_axis(names[1:], axis=1)
 
 
+def read_gene_sets(path: str | os.PathLike) -> dict[str, list[str]]:
+    """Gene sets of a .gmt file: a line per set, its name, a description, then its genes, separated by tabs.
+
+    Raises
+    ------
+    FileNotFoundError
+        No such file.
+    ValueError
+        A line without a gene, or a set that is listed twice.
+    """
+    path = Path(path)
+    if not path.is_file():
+        message = f"{path}: no such file"
+        raise FileNotFoundError(message)
+    sets = {}
+    for number, line in enumerate(path.read_text(encoding="utf-8-sig").splitlines(), 1):
+        if not line.strip():
+            continue
+        name, *rest = (cell.strip() for cell in line.split("\t"))
+        genes = [gene for gene in rest[1:] if gene]
+        if not genes or name in sets:
+            what = "is listed twice" if name in sets else "has no gene; a line is name, description, genes, with tabs"
+            message = f"{path}: set {name!r} in line {number} {what}"
+            raise ValueError(message)
+        sets[name] = list(dict.fromkeys(genes))
+    if not sets:
+        message = f"{path}: the file holds no gene set"
+        raise ValueError(message)
+    return sets
+
+
 def _open(path: Path) -> TextIO:
     opener = gzip.open if path.suffix.lower() == ".gz" else open
     with opener(path, "rb") as handle:

@@ -22,6 +22,8 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from tqdm import tqdm
 
+from .multitask import EqualWeights
+
 Losses = Mapping[str, tuple[Tensor, int]]
 
 
@@ -47,7 +49,7 @@ class TrainingSettings:
         "gradient_clip": (Real, 1e-30, math.inf),
         "averaging": (Real, 0, 1),
     }
-    choices: ClassVar[dict[str, tuple[str, ...]]] = {
+    choices: ClassVar[dict[str, tuple]] = {
         "schedule": ("constant", "cosine"),
         "precision": ("float32", "bfloat16"),
     }
@@ -55,7 +57,7 @@ class TrainingSettings:
     def __post_init__(self):
         for name, choices in self.choices.items():
             if getattr(self, name) not in choices:
-                message = f"{name} must be one of {', '.join(choices)}, not {getattr(self, name)!r}"
+                message = f"{name} must be one of {', '.join(map(str, choices))}, not {getattr(self, name)!r}"
                 raise ValueError(message)
         for name, (kind, least, below) in self.ranges.items():
             value = getattr(self, name)
@@ -137,6 +139,7 @@ def train(
     validation: tuple[Tensor, ...] | None,
     settings: TrainingSettings,
     *,
+    strategy: EqualWeights | None = None,
     device: torch.device,
     generator: np.random.Generator,
     label: str,
@@ -147,9 +150,11 @@ def train(
     ----------
     losses : callable
         ``losses(module, batch) -> {task: (mean loss, number of labelled samples)}``; tasks without a labelled sample in
-        the batch are left out. The step follows the mean over tasks, and so does early stopping.
+        the batch are left out. Early stopping follows the mean over tasks.
     data, validation : tuple of Tensor
         First axis: samples. Batches are the same rows of every tensor.
+    strategy : EqualWeights, optional
+        How the losses become the gradients of a step (:mod:`gexcore.multitask`); their mean unless given.
     generator : numpy.random.Generator
         Order of the samples.
     label : str
@@ -166,7 +171,8 @@ def train(
         The loss was not finite before any epoch could be kept.
     """
     data, validation = (part and tuple(t.to(device) for t in part) for part in (data, validation))
-    parameters = [p for p in module.parameters() if p.requires_grad]
+    strategy = (strategy or EqualWeights(())).to(device)
+    parameters = [p for p in (*module.parameters(), *strategy.parameters()) if p.requires_grad]
     matrices, vectors = ([p for p in parameters if (p.dim() > 1) == matrix] for matrix in (True, False))
     groups = [{"params": matrices, "weight_decay": settings.weight_decay}, {"params": vectors, "weight_decay": 0.0}]
     optimizer = torch.optim.AdamW(groups, lr=settings.learning_rate)
@@ -189,7 +195,7 @@ def train(
             if not parts:
                 continue
             optimizer.zero_grad()
-            torch.stack([loss for loss, _ in parts.values()]).mean().backward()
+            strategy.backward(parts)
             if settings.gradient_clip is not None:
                 nn.utils.clip_grad_norm_(parameters, settings.gradient_clip)
             optimizer.step()

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 import operator
-import warnings
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from numbers import Integral, Real
@@ -24,9 +23,12 @@ from torch import Tensor, nn
 from . import heads
 from .attention import ExpressionEncoder
 from .checkpoint import read_checkpoint, write_checkpoint
-from .cohort import align_genes, as_cohort
+from .cohort import as_cohort
+from .genes import align_genes
+from .multitask import STRATEGIES, choose_strategy
+from .network import vectors_for
 from .scaling import Scaler
-from .tasks import CohortWarning, Prediction, Target, Task, check_tasks, first_ids, target_from_dict, target_to_dict
+from .tasks import Prediction, Target, Task, check_tasks, first_ids, target_from_dict, target_to_dict
 from .training import TrainingSettings, batches, choose_device, choose_settings, seeded
 from .training import train as run_training
 
@@ -41,7 +43,8 @@ class TxTSettings(TrainingSettings):
     d_ff: int = 256
     dropout: float = 0.1
     norm_first: bool = True  # layer norm before each sublayer; False: after it
-    value_path: bool = False  # expression also in the tokens; the paper has it in the attention scores alone
+    expression_term: bool = True  # expression in the attention scores, the paper's only path
+    value_path: bool = False  # expression also in the tokens
     pooling: str = "flatten"  # or "mean", "attention", "score"
     hidden: tuple[int, ...] = (128, 64)  # of each task head
     head_dropout: float = 0.1  # on the pooled vector and in the heads
@@ -50,6 +53,7 @@ class TxTSettings(TrainingSettings):
     scaling_clip: float | None = None  # zscore: values beyond this many standard deviations are cut
     n_intervals: int = 64  # survival grid
     grid: str = "uniform"  # or "quantile": equal shares of the training events
+    multitask: str = "pcgrad"  # how task gradients become one step, one of multitask.STRATEGIES
     survival_rank: int | None = None  # 1: one risk per patient moves all intervals; None: each interval by itself
     ranges: ClassVar[dict[str, tuple[type, float, float]]] = {
         **TrainingSettings.ranges,
@@ -58,11 +62,13 @@ class TxTSettings(TrainingSettings):
         "n_layers": (Integral, 0, math.inf),
         "n_intervals": (Integral, 2, math.inf),
     }
-    choices: ClassVar[dict[str, tuple[str, ...]]] = {
+    choices: ClassVar[dict[str, tuple]] = {
         **TrainingSettings.choices,
         "pooling": tuple(heads.POOLINGS),
         "scaling": ("minmax", "zscore"),
         "grid": ("uniform", "quantile"),
+        "multitask": STRATEGIES,
+        **dict.fromkeys(("norm_first", "expression_term", "value_path"), (True, False)),
     }
 
 
@@ -85,6 +91,7 @@ PRESETS: dict[str, dict] = {
         "scaling_clip": 5.0,
         "n_intervals": 16,
         "grid": "quantile",
+        "multitask": "equal",
         "survival_rank": 1,
         "learning_rate": 2e-3,
         "weight_decay": 1.0,
@@ -112,6 +119,7 @@ class TxTModule(nn.Module):
             d_ff=s.d_ff,
             dropout=s.dropout,
             norm_first=s.norm_first,
+            expression_term=s.expression_term,
             value_path=s.value_path,
         )
         self.pool = heads.POOLINGS[s.pooling](n_genes, d_embed, s.head_dropout)
@@ -236,14 +244,17 @@ class TxT:
             given = self.gene_embedding
             module = TxTModule(len(genes), targets, s.d_model if given is None else given.shape[1], s)
             if given is not None:
-                module.encoder.genes.data = _gene_vectors(given, genes)
-            losses = heads.losses_against_null(module.heads, targets, data[1:])
+                module.encoder.genes.data = torch.tensor(vectors_for(genes, given).to_numpy(), dtype=torch.float32)
+            shared = [*module.encoder.parameters(), *module.pool.parameters()]
+            strategy = choose_strategy(s.multitask, [t.name for t in self.tasks], shared)
+            losses = heads.losses_against_null(module.heads, targets, data[1:], meet=strategy.meet)
             self.history_ = run_training(
                 module.to(device),
                 losses,
                 data,
                 validation,
                 s,
+                strategy=strategy,
                 device=device,
                 generator=np.random.default_rng(self.seed),
                 label="TxT",
@@ -253,11 +264,19 @@ class TxT:
 
     # --------------------------------------------------------------------------------------- predicting
 
-    def predict(self, cohort: AnnData) -> dict[str, Prediction]:
+    def predict(self, cohort: AnnData, *, harmonise: str | None = None) -> dict[str, Prediction]:
         """Predict every task for every sample; labels in ``cohort`` are not read.
 
         Genes are matched by name: their order is irrelevant, extra ones are unused, absent ones stand at their training
         mean (with a warning; fewer than half of the genes are refused).
+
+        Parameters
+        ----------
+        cohort : AnnData, DataFrame or path
+            Anything :func:`gexcore.read_cohort` reads.
+        harmonise : {"quantile", "zscore"}, optional
+            Bring a cohort of another platform, unit or scale to that of the training cohort first, as
+            :func:`gexcore.harmonise` does; the prediction of a sample then depends on the others it comes with.
 
         Returns
         -------
@@ -265,26 +284,28 @@ class TxT:
             Task name to :class:`SurvivalPrediction`, :class:`ClassPrediction` or :class:`ValuePrediction`.
         """
         cohort = as_cohort(cohort)
-        scores = zip(*self._run(cohort, self._fitted().forward), strict=True)  # task by task, batch by batch
-        return {
-            target.task.name: heads.decode(target, torch.cat(parts), cohort.obs_names)
-            for target, parts in zip(self.targets_, scores, strict=True)
-        }
+        batched = self._run(cohort, self.fitted_module().forward, harmonise)  # batch by batch, task by task
+        scores = [torch.cat(parts) for parts in zip(*batched, strict=True)]
+        return {t.task.name: heads.decode(t, s, cohort.obs_names) for t, s in zip(self.targets_, scores, strict=True)}
 
-    def embed(self, cohort: AnnData) -> pd.DataFrame:
-        """The pooled vector all heads read, a DataFrame samples x P."""
+    def embed(self, cohort: AnnData, *, harmonise: str | None = None) -> pd.DataFrame:
+        """The pooled vector all heads read, a DataFrame samples x P; arguments as in :meth:`predict`."""
         cohort = as_cohort(cohort)
-        return pd.DataFrame(torch.cat(self._run(cohort, self._fitted().embed)).numpy(), index=cohort.obs_names)
+        parts = self._run(cohort, self.fitted_module().embed, harmonise)
+        return pd.DataFrame(torch.cat(parts).numpy(), index=cohort.obs_names)
 
-    def _fitted(self) -> TxTModule:
+    def fitted_module(self) -> TxTModule:
+        """The trained network; refused before :meth:`fit`."""
         if not hasattr(self, "module_"):
             message = "this TxT is not fitted yet: call fit(train, val) first"
             raise RuntimeError(message)
         return self.module_
 
     @torch.inference_mode()
-    def _run(self, cohort: AnnData, function) -> list:
+    def _run(self, cohort: AnnData, function, harmonise: str | None = None) -> list:
         raw = align_genes(cohort, self.genes_)
+        if harmonise is not None:
+            raw = self.scaler_.harmonise(raw, harmonise)
         self.scaler_.check_range(raw)
         expression = torch.from_numpy(self.scaler_.transform(raw))
         device = choose_device(self.device)
@@ -299,7 +320,7 @@ class TxT:
 
     def save(self, path: str | PathLike) -> None:
         """Write everything prediction needs to one safetensors file, replacing it in a single step."""
-        tensors = {f"module.{name}": t for name, t in self._fitted().state_dict().items()}
+        tensors = {f"module.{name}": t for name, t in self.fitted_module().state_dict().items()}
         scaler = {f"scaler.{name}": torch.from_numpy(a) for name, a in self.scaler_.state().items()}
         config = {
             "settings": asdict(self.settings),
@@ -337,19 +358,3 @@ class TxT:
         tasks = ", ".join(t.name for t in self.tasks)
         fitted = f"fitted on {len(self.genes_)} genes" if hasattr(self, "genes_") else "not fitted"
         return f"TxT({tasks}; {fitted})"
-
-
-def _gene_vectors(embedding: pd.DataFrame, genes: Sequence[str]) -> Tensor:
-    """Rows of ``embedding`` in the order of ``genes``, (G, E); genes it lacks get its mean row."""
-    if embedding.index.has_duplicates or not np.isfinite(embedding.to_numpy(float)).all():
-        message = "gene_embedding needs one row per gene and finite numbers"
-        raise ValueError(message)
-    absent = [g for g in genes if g not in embedding.index]
-    if len(absent) == len(genes):
-        message = f"gene_embedding shares no gene with the cohort: it has {first_ids(embedding.index)}"
-        raise ValueError(message)
-    if absent:
-        message = f"{len(absent)} of {len(genes)} genes have no vector ({first_ids(absent)}); they start at the mean"
-        warnings.warn(message, CohortWarning, stacklevel=3)
-    vectors = embedding.reindex(genes).fillna(embedding.mean())
-    return torch.tensor(vectors.to_numpy(), dtype=torch.float32)

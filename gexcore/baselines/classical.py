@@ -23,7 +23,8 @@ from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import LogisticRegressionCV, RidgeCV
 from sklearn.model_selection import PredefinedSplit
 
-from ..cohort import align_genes, as_cohort
+from ..cohort import as_cohort
+from ..genes import align_genes
 from ..scaling import Scaler
 from ..tasks import (
     ClassPrediction,

@@ -1,0 +1,177 @@
+"""Which genes a model reads: chosen by variance, aligned by name, brought to the scale of another cohort.
+
+Shapes: N samples, G genes.
+"""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Mapping, Sequence
+
+import anndata as ad
+import numpy as np
+import pandas as pd
+
+from .cohort import as_cohort
+from .scaling import Scaler
+from .tables import read_gene_sets
+from .tasks import CohortWarning, first_ids
+
+
+def select_genes(
+    cohort: ad.AnnData | pd.DataFrame,
+    *,
+    n: int = 1000,
+    gene_sets: Mapping[str, Sequence[str]] | str | os.PathLike | None = None,
+) -> list[str]:
+    """Choose the genes that vary most, the paper's way: 1000 highly variable genes among the hallmark sets.
+
+    Pass the training samples alone. A model fitted on ``train[:, genes]`` finds its genes in any other cohort by name.
+
+    Parameters
+    ----------
+    cohort : AnnData or DataFrame
+        Training samples, on a log scale; scaled to equal variance, all genes vary alike (a warning says so).
+    n : int
+        How many genes; all there are if they are fewer.
+    gene_sets : mapping or path of a .gmt file, optional
+        Only members of these sets are considered.
+
+    Returns
+    -------
+    list of str
+        Most variable first; genes without variation are never chosen. The variance is that of values cut at five
+        robust standard deviations (:class:`gexcore.scaling.Scaler`), so that one absurd cell chooses no gene.
+
+    Raises
+    ------
+    ValueError
+        ``n`` is not positive, the sets share no gene with the cohort, or no gene varies.
+    """
+    if n < 1:
+        message = f"n is a number of genes, 1 or more, not {n}"
+        raise ValueError(message)
+    cohort = as_cohort(cohort)
+    if gene_sets is not None:
+        sets = gene_sets if isinstance(gene_sets, Mapping) else read_gene_sets(gene_sets)
+        members = {gene for genes in sets.values() for gene in genes}
+        known = cohort.var_names.isin(members)
+        if not known.any():
+            message = (
+                f"the {len(sets)} gene sets share no gene with the cohort: the sets hold {first_ids(sorted(members))}, "
+                f"the cohort {first_ids(cohort.var_names)}"
+            )
+            raise ValueError(message)
+        cohort = cohort[:, known]
+    factor = Scaler.fit(cohort.X, method="zscore", clip=5.0).factor
+    sd = pd.Series(np.divide(1, factor, out=np.zeros_like(factor), where=factor > 0), index=cohort.var_names)
+    sd = sd[sd > 0].sort_index().sort_values(ascending=False, kind="stable")
+    if sd.empty:
+        message = f"none of the {cohort.n_vars} genes varies between the samples"
+        raise ValueError(message)
+    low, high = sd.quantile([0.05, 0.95])
+    if len(sd) > n and high < 1.1 * low:
+        message = (
+            f"genes vary almost alike (standard deviations {low:.3g} to {high:.3g}), as after z-scoring: the choice of "
+            f"{n} among {len(sd)} is close to a random one"
+        )
+        warnings.warn(message, CohortWarning, stacklevel=2)
+    return sd.index[:n].tolist()
+
+
+def gene_report(cohort: ad.AnnData | pd.DataFrame, genes: Sequence[str]) -> pd.DataFrame:
+    """What a cohort has of the genes a model was trained on.
+
+    Returns
+    -------
+    pandas.DataFrame
+        A row per gene of either: ``status`` ("present"; "absent": the model counts it as missing; "extra": the model
+        does not use it) and ``missing``, the share of its cells without a value.
+    """
+    cohort, genes = as_cohort(cohort), pd.Index(genes)
+    missing = pd.Series(np.isnan(cohort.X).mean(axis=0), index=cohort.var_names)
+    names = genes.append(cohort.var_names.difference(genes, sort=False))
+    status = np.where(~names.isin(cohort.var_names), "absent", np.where(names.isin(genes), "present", "extra"))
+    return pd.DataFrame({"status": status, "missing": missing.reindex(names).fillna(1.0)}, index=names.rename("gene"))
+
+
+def harmonise(cohort: ad.AnnData, *, like: ad.AnnData, method: str = "quantile") -> ad.AnnData:
+    """Bring a cohort measured elsewhere (another platform, unit or scale) to the genes and scale of another one.
+
+    No label is read. Gene by gene, the values of the cohort are mapped so that their distribution becomes that of
+    ``like``. This takes away what the laboratories did to the numbers, and with it any true difference between the two
+    groups of patients: it is right where both are samples of about the same population.
+
+    Parameters
+    ----------
+    cohort : AnnData
+        The new cohort; at least ten samples, since its own distribution is estimated from them.
+    like : AnnData
+        The cohort whose scale and genes are wanted: the training cohort of a model.
+    method : {"quantile", "zscore"}
+        The whole distribution, or its mean and standard deviation.
+
+    Returns
+    -------
+    AnnData
+        All samples of ``cohort``, all genes of ``like``, NaN where the cohort lacks a gene; ``obs`` as it was.
+    """
+    cohort, like = as_cohort(cohort), as_cohort(like)
+    x = Scaler.fit(like.X, method="zscore").harmonise(align_genes(cohort, like.var_names), method)
+    return ad.AnnData(x.astype("float32"), obs=cohort.obs.copy(), var=like.var.copy(), uns=dict(cohort.uns))
+
+
+def align_genes(cohort: ad.AnnData | pd.DataFrame, genes: Sequence[str], *, min_coverage: float = 0.5) -> np.ndarray:
+    """Expression of the given genes in the given order, (N, G) float32, NaN where the cohort lacks a gene.
+
+    Parameters
+    ----------
+    cohort : AnnData or DataFrame
+        Samples x any genes; genes that are not asked for are not used.
+    genes : sequence of str
+        The genes a model was trained on.
+    min_coverage : float
+        Smallest acceptable share of ``genes`` in the cohort, 0 to 1.
+
+    Raises
+    ------
+    ValueError
+        The cohort has less than ``min_coverage`` of the genes.
+
+    Warns
+    -----
+    CohortWarning
+        Some genes are absent and count as missing.
+    """
+    if not 0 <= min_coverage <= 1:
+        message = f"min_coverage is a share between 0 and 1, not {min_coverage}"
+        raise ValueError(message)
+    cohort, genes = as_cohort(cohort), pd.Index(genes)
+    column = cohort.var_names.get_indexer(genes)  # (G,), -1 where absent
+    present = column >= 0
+    coverage = present.mean()
+    lacking = f"{(~present).sum()} of {len(genes)} genes (first {first_ids(genes[~present])})"
+    if coverage < min_coverage:
+        message = (
+            f"the cohort lacks {lacking}: coverage {coverage:.0%}, min_coverage is {min_coverage:.0%}; its own genes "
+            f"are called {first_ids(cohort.var_names)}{_naming_hint(cohort.var_names, genes)}"
+        )
+        raise ValueError(message)
+    if not present.all():
+        message = f"the cohort lacks {lacking}; they count as missing{_naming_hint(cohort.var_names, genes)}"
+        warnings.warn(message, CohortWarning, stacklevel=2)
+    x = np.full((cohort.n_obs, len(genes)), np.nan, dtype="float32")  # (N, G)
+    x[:, present] = cohort.X[:, column[present]]
+    return x
+
+
+def _naming_hint(have: pd.Index, want: pd.Index) -> str:
+    keys = {"upper and lower case": str.upper, "the version after the dot": lambda gene: gene.split(".")[0]}
+    for what, key in keys.items():
+        more = len(set(map(key, have)) & set(map(key, want))) - len(set(have) & set(want))
+        if more > 0:
+            return f"; {more} more would match without {what}"
+    if have.str.match("ENS").any() != want.str.match("ENS").any():
+        return "; one list holds Ensembl ids, the other symbols: convert the names of the cohort"
+    return ""
