@@ -10,15 +10,15 @@ a notebook needs. The modules tell the story from the ground up; each imports on
 3. ``simulate`` cohorts with known truth; ``sources`` known cohorts; ``genes`` chosen, aligned, harmonised; ``splits``
 4. ``txt`` the model; ``baselines``
 5. ``metrics`` one tidy score table
-6. ``comparison`` what repeated splits say; ``interpret`` what a model's parts are worth
-7. ``plots`` every figure
+6. ``comparison`` what repeated splits say
+7. ``interpret`` what a model's parts are worth; ``plots`` every figure
 """
 
 from . import attention, baselines, comparison, interpret, metrics, network, plots, simulate, splits
 from .cohort import read_cohort
-from .genes import gene_report, harmonise, select_genes
+from .genes import OnSelectedGenes, gene_report, harmonise, select_genes
 from .metrics import evaluate
-from .sources import data_path, load_cohort, load_truth
+from .sources import data_path, load_cohort, load_tasks, load_truth
 from .splits import split
 from .tables import read_gene_sets
 from .tasks import Classification, CohortWarning, Regression, Survival
@@ -28,6 +28,7 @@ __version__ = "0.1.0"
 __all__ = [
     "Classification",
     "CohortWarning",
+    "OnSelectedGenes",
     "Regression",
     "Survival",
     "TxT",
@@ -40,6 +41,7 @@ __all__ = [
     "harmonise",
     "interpret",
     "load_cohort",
+    "load_tasks",
     "load_truth",
     "metrics",
     "network",

@@ -182,6 +182,11 @@ class ExpressionEncoder(nn.Module):
     def _strength(self) -> Tensor:  # (H,)
         return self.genes.new_zeros(self.n_heads) if self.term is None else self.term()
 
+    def hears_expression(self) -> bool:
+        """Whether expression can make any difference: a path whose weights are all zero carries nothing."""
+        token = self.value is not None and any(p.any() for p in self.value.parameters())
+        return bool(token or self._strength().any())
+
     def _tokens(self, expression: Tensor) -> Tensor:
         # Without the value path the first layer sees one set of gene vectors for all samples: its projections are
         # computed once, not B times.
@@ -194,7 +199,7 @@ class ExpressionEncoder(nn.Module):
         x, strength = self._tokens(expression), self._strength()
         for block in self.blocks:
             x = block(x, expression, strength)
-        return self.norm(x)
+        return self.norm(x).expand(len(expression), -1, -1)  # without blocks and value path all samples share one x
 
     def attention(self, expression: Tensor) -> Iterator[Tensor]:
         """Attention weights layer by layer, each (B, H, G, G); one layer is held at a time."""

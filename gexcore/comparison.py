@@ -18,7 +18,7 @@ from scipy import stats
 from tqdm import tqdm
 
 from .cohort import as_cohort
-from .metrics import evaluate
+from .metrics import HEADLINES, LOWER_IS_BETTER, evaluate
 from .splits import split_table, take
 from .tasks import ClassPrediction, CohortWarning, Prediction, SurvivalPrediction, Task
 
@@ -84,7 +84,9 @@ def differences(scores: pd.DataFrame, reference: str, *, test_ratio: float = 0.2
     Returns
     -------
     pandas.DataFrame
-        model, task, metric, ``mean`` of the model, and difference, low, high, p, splits of :func:`paired_difference`.
+        model, reference, task, metric, ``mean`` of the model, the difference, low, high, p and splits of
+        :func:`paired_difference`, and ``verdict``: "better" or "worse" where the interval excludes zero, "not decided"
+        where it holds it.
     """
     if reference not in set(scores["model"]):
         message = f"no model is called {reference!r}; there are {', '.join(scores['model'].unique())}"
@@ -95,8 +97,25 @@ def differences(scores: pd.DataFrame, reference: str, *, test_ratio: float = 0.2
         for model in part["model"].unique():
             if model != reference and reference in by_model:
                 found = paired_difference(by_model[model], by_model[reference], test_ratio=test_ratio)
-                rows.append({"model": model, "task": task, "metric": metric, "mean": by_model[model].mean()} | found)
-    return pd.DataFrame(rows)
+                names = {"model": model, "reference": reference, "task": task, "metric": metric}
+                rows.append(names | {"mean": by_model[model].mean()} | found)
+    columns = ["model", "reference", "task", "metric", "mean", "difference", "low", "high", "p", "splits"]
+    table = pd.DataFrame(rows, columns=columns)
+    higher, lower = table["low"] > 0, table["high"] < 0
+    better = higher.where(~table["metric"].isin(LOWER_IS_BETTER), lower)
+    verdict = np.select([better, higher | lower], ["better", "worse"], "not decided")
+    return table.assign(verdict=verdict)
+
+
+def headlines(scores: pd.DataFrame) -> pd.DataFrame:
+    """The rows of a score table with one metric per task: C-index, accuracy, mean absolute error."""
+    return scores[scores["metric"].isin(HEADLINES.values())].reset_index(drop=True)
+
+
+def mean_scores(scores: pd.DataFrame, by: str = "model") -> pd.DataFrame:
+    """Means over splits, a row per task and metric, a column per value of ``by``; order as in the table."""
+    table = scores.pivot_table(index=["task", "metric"], columns=by, values="value", sort=False)
+    return table[scores[by].unique()]
 
 
 def bootstrap_scores(

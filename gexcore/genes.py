@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import anndata as ad
 import numpy as np
@@ -16,7 +17,7 @@ import pandas as pd
 from .cohort import as_cohort
 from .scaling import Scaler
 from .tables import read_gene_sets
-from .tasks import CohortWarning, first_ids
+from .tasks import CohortWarning, Prediction, first_ids
 
 
 def select_genes(
@@ -41,8 +42,9 @@ def select_genes(
     Returns
     -------
     list of str
-        Most variable first; genes without variation are never chosen. The variance is that of values cut at five
-        robust standard deviations (:class:`gexcore.scaling.Scaler`), so that one absurd cell chooses no gene.
+        Most variable first; genes that are constant but for one cell are never chosen. The variance is that of values
+        cut at five robust standard deviations (:class:`gexcore.scaling.Scaler`), so that one absurd cell chooses no
+        gene.
 
     Raises
     ------
@@ -64,20 +66,66 @@ def select_genes(
             )
             raise ValueError(message)
         cohort = cohort[:, known]
-    factor = Scaler.fit(cohort.X, method="zscore", clip=5.0).factor
-    sd = pd.Series(np.divide(1, factor, out=np.zeros_like(factor), where=factor > 0), index=cohort.var_names)
-    sd = sd[sd > 0].sort_index().sort_values(ascending=False, kind="stable")
+    scaler = Scaler.fit(cohort.X, method="zscore", clip=5.0)
+    off = (np.abs(cohort.X - np.median(scaler.levels, axis=1)) > 0).sum(axis=0)  # cells unlike the gene's median
+    varies = (scaler.factor > 0) & (off > 1)  # where a single cell differs there is no scale to cut it by
+    sd = pd.Series(1 / scaler.factor[varies], index=cohort.var_names[varies])
+    sd = sd.sort_index().sort_values(ascending=False, kind="stable")
     if sd.empty:
         message = f"none of the {cohort.n_vars} genes varies between the samples"
         raise ValueError(message)
-    low, high = sd.quantile([0.05, 0.95])
-    if len(sd) > n and high < 1.1 * low:
+    low, high = np.quantile(np.nanstd(cohort.X[:, varies], axis=0), [0.05, 0.95])
+    if len(sd) > n and high < 1.5 * low:
         message = (
             f"genes vary almost alike (standard deviations {low:.3g} to {high:.3g}), as after z-scoring: the choice of "
             f"{n} among {len(sd)} is close to a random one"
         )
         warnings.warn(message, CohortWarning, stacklevel=2)
     return sd.index[:n].tolist()
+
+
+class OnSelectedGenes:
+    """A model that reads only the genes which :func:`select_genes` chooses on its own training samples.
+
+    In repeated splits every model then has its own genes, and no test sample has a say in them.
+
+    Parameters
+    ----------
+    model : estimator
+        With ``fit(train, val)`` and ``predict(test)``: TxT or any baseline.
+    n, gene_sets
+        As in :func:`select_genes`.
+
+    Attributes
+    ----------
+    genes_ : list of str
+
+    Examples
+    --------
+    >>> import gexcore as gx
+    >>> cohort, tasks = gx.load_cohort("demo"), [gx.Regression("age")]
+    >>> train, val, test = gx.split(cohort, tasks, seed=0)
+    >>> OnSelectedGenes(gx.baselines.LinearModel(tasks), n=50).fit(train, val).predict(test)["age"].values.shape
+    (80,)
+    """
+
+    def __init__(
+        self,
+        model: Any,
+        *,
+        n: int = 1000,
+        gene_sets: Mapping[str, Sequence[str]] | str | os.PathLike | None = None,
+    ):
+        self.model, self.n, self.gene_sets = model, n, gene_sets
+
+    def fit(self, train: ad.AnnData, val: ad.AnnData | None = None) -> OnSelectedGenes:
+        train = as_cohort(train)
+        self.genes_ = select_genes(train, n=self.n, gene_sets=self.gene_sets)
+        self.model.fit(train[:, self.genes_].copy(), val)
+        return self
+
+    def predict(self, cohort: ad.AnnData, **options) -> dict[str, Prediction]:
+        return self.model.predict(cohort, **options)
 
 
 def gene_report(cohort: ad.AnnData | pd.DataFrame, genes: Sequence[str]) -> pd.DataFrame:
@@ -115,10 +163,11 @@ def harmonise(cohort: ad.AnnData, *, like: ad.AnnData, method: str = "quantile")
     Returns
     -------
     AnnData
-        All samples of ``cohort``, all genes of ``like``, NaN where the cohort lacks a gene; ``obs`` as it was.
+        All samples of ``cohort``, all genes of ``like``, NaN where either has no value of a gene; ``obs`` as it was.
     """
     cohort, like = as_cohort(cohort), as_cohort(like)
     x = Scaler.fit(like.X, method="zscore").harmonise(align_genes(cohort, like.var_names), method)
+    x[:, np.isnan(like.X).all(axis=0)] = np.nan
     return ad.AnnData(x.astype("float32"), obs=cohort.obs.copy(), var=like.var.copy(), uns=dict(cohort.uns))
 
 

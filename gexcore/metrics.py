@@ -18,6 +18,9 @@ from sklearn.metrics import accuracy_score, precision_recall_fscore_support, roc
 
 from .tasks import ClassPrediction, CohortWarning, Prediction, SurvivalPrediction, ValuePrediction, first_ids
 
+HEADLINES = {"survival": "c_index", "classification": "accuracy", "regression": "mae"}  # one score per kind of task
+LOWER_IS_BETTER = {"ibs", "mae", "rmse"}
+
 StepFunction = Callable[[np.ndarray], np.ndarray]
 
 # --------------------------------------------------------------------------------------------- survival

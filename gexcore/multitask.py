@@ -104,7 +104,11 @@ class GradientSurgery(EqualWeights):
         """T gradients, each a list of tensors, to one such list."""
         if isinstance(self.aggregator, aggregation.GramianWeightedAggregator):
             # All the aggregator looks at is how the gradients stand to each other: no long vector is made.
-            weights = self.aggregator.gramian_weighting(_gramian(gradients))
+            gramian = _gramian(gradients)
+            if gramian.isfinite().all():
+                weights = self.aggregator.gramian_weighting(gramian)
+            else:  # solvers fail on it, but to report it is the training loop's part
+                weights = gramian.new_full((len(gramian),), torch.nan)
             return _weighted_sum(gradients, weights)
         flat = torch.stack([torch.cat([t.flatten() for t in gradient]) for gradient in gradients]).float()
         pieces = self.aggregator(flat).split([t.numel() for t in gradients[0]])
@@ -130,7 +134,8 @@ class GradNorm(GradientSurgery):
 
     def combine(self, gradients: Sequence[Sequence[Tensor]], parts: Parts) -> list[Tensor]:
         norms = _gramian(gradients).diagonal().sqrt().cpu()  # (T,)
-        losses = {task: float(loss.detach()) for task, (loss, _) in parts.items()}
+        # A loss can be 0, as that of survival in a batch where all were censored in the first interval.
+        losses = {task: max(float(loss.detach()), self.LEAST) for task, (loss, _) in parts.items()}
         self.first = losses | self.first
         present = [self.weights[self.tasks.index(task)] for task in losses]
         weights = torch.stack([w.detach() for w in present])
@@ -149,13 +154,22 @@ class GradNorm(GradientSurgery):
 
 
 class _ConeProjector(DualConeProjector):
-    """Smallest ``w >= u`` in the norm of the Gramian G: with G = L'L and v = w - u, least squares over v >= 0."""
+    """Smallest ``w >= u`` in the norm of the Gramian G: with G = L'L and v = w - u, least squares over v >= 0.
+
+    Gradients are brought to length 1 first. Eigenvalues within their rounding are lifted out of it: exactly opposed
+    gradients would otherwise get weights without bound.
+    """
+
+    ROUNDING = 1e-6  # of cosines in single precision, with room to spare
 
     def __call__(self, U: Tensor, G: Tensor) -> Tensor:
-        values, vectors = np.linalg.eigh(G.double().cpu().numpy())
-        root = np.sqrt(values.clip(min=0))[:, None] * vectors.T  # (T, T), root' root = G
-        u = U.double().cpu().numpy().reshape(-1, len(root))
-        w = np.stack([row + nnls(root, -root @ row)[0] for row in u])
+        gramian, u = (t.double().cpu().numpy() for t in (G, U))
+        norms = np.sqrt(gramian.diagonal())
+        norms = np.where(norms > 0, norms, 1.0)
+        values, vectors = np.linalg.eigh(gramian / np.outer(norms, norms))
+        root = np.sqrt(values.clip(min=self.ROUNDING))[:, None] * vectors.T  # (T, T), root' root = G
+        u = u.reshape(-1, len(root)) * norms
+        w = np.stack([row + nnls(root, -root @ row)[0] for row in u]) / norms
         return torch.from_numpy(w).to(U).view_as(U)
 
     def __repr__(self) -> str:
@@ -165,7 +179,8 @@ class _ConeProjector(DualConeProjector):
 _AGGREGATORS = {
     "pcgrad": aggregation.PCGrad,  # Yu et al. 2020, the paper's
     "mgda": aggregation.MGDA,  # Desideri 2012, Sener and Koltun 2018
-    "cagrad": lambda: aggregation.CAGrad(c=0.4),  # Liu et al. 2021, with their c
+    # Liu et al. 2021, with their c. By default gradients below a hundredth count as none; a representation's often are.
+    "cagrad": lambda: aggregation.CAGrad(c=0.4, norm_eps=1e-8),
     "upgrad": lambda: aggregation.UPGrad(projector=_ConeProjector()),  # Quinton and Rey 2024
     "dualproj": lambda: aggregation.DualProj(projector=_ConeProjector()),  # Lopez-Paz and Ranzato 2017
     "imtl-g": aggregation.IMTLG,  # Liu et al. 2021

@@ -26,7 +26,8 @@ def read_network(edges: str | os.PathLike | pd.DataFrame, *, min_score: float = 
     Parameters
     ----------
     edges : path or DataFrame
-        A row per edge: the two genes in the first two columns, a score in the third (optional). A path is a text
+        A row per edge: the two genes in the first two columns and a score (optional): the third column, or that called
+        combined_score where more follow, as in STRING's detailed files. A path is a text
         table with a header line (.csv, .tsv or .txt, each also with .gz) or .parquet.
     min_score : float
         Edges with a lower score are left out. STRING's scores run from 0 to 1000; 400 is its "medium", 700 its "high"
@@ -41,27 +42,42 @@ def read_network(edges: str | os.PathLike | pd.DataFrame, *, min_score: float = 
     Raises
     ------
     ValueError
-        No edge is left, an end has no name, or a score is not a positive number.
+        No edge is left, no header line, an end has no name, or a score is not a number from 0 up.
     """
     table = edges if isinstance(edges, pd.DataFrame) else read_table(edges).reset_index()
     if table.shape[1] < 2 or table.empty:
         message = f"a network is a list of edges, two gene columns and perhaps a score; this table is {table.shape}"
         raise ValueError(message)
-    if {*table.columns[:2]} & {*table.iloc[:, 0]} & {*table.iloc[:, 1]}:
-        message = f"the list of edges has no header line: its columns are called {first_ids(table.columns[:2])}"
-        raise ValueError(message)
-    ends = table.iloc[:, :2].set_axis(["a", "b"], axis=1).reset_index(drop=True)
-    blank = ends.isna().any(axis=1)
+    given = table.iloc[:, :2].set_axis(["a", "b"], axis=1).reset_index(drop=True)
+    ends = given.astype(str).apply(lambda column: column.str.strip())
+    blank = (given.isna() | (ends == "")).any(axis=1)
     if blank.any():
-        message = f"{blank.sum()} edges lack the name of a gene, first in row {first_ids(blank.index[blank] + 1)}"
+        message = (
+            f"{blank.sum()} edges lack the name of a gene, first in row {first_ids(blank.index[blank] + 1)}; "
+            "name or remove them"
+        )
         raise ValueError(message)
-    ends = ends.astype(str)
-    score = table.iloc[:, 2].reset_index(drop=True) if table.shape[1] > 2 else pd.Series(1.0, index=ends.index)
+    if any(map(pd.api.types.is_float_dtype, given.dtypes)):  # the first genes are the index, or the score comes first
+        message = f"columns {first_ids(table.columns[:2])} must name the two genes of an edge, but one holds scores"
+        raise ValueError(message)
+    header = [name for name in table.columns[:2] if isinstance(name, str) and ends.isin([name]).to_numpy().any()]
+    if header:
+        message = f"the list of edges has no header line: gene {first_ids(header)} stands in its place; add one"
+        raise ValueError(message)
+    named = [name for name in table.columns[2:] if name in ("combined_score", "score", "weight")]
+    if table.shape[1] > 3 and len(named) != 1:
+        message = (
+            f"which of the columns {first_ids(table.columns[2:], 12)} is the score of an edge? Leave one beside the "
+            "two genes, or call it combined_score"
+        )
+        raise ValueError(message)
+    column = named[0] if named else table.columns[2] if table.shape[1] > 2 else None
+    score = pd.Series(1.0, index=ends.index) if column is None else table[column].reset_index(drop=True)
     weight = pd.to_numeric(score, errors="coerce")
     wrong = ~(np.isfinite(weight) & (weight >= 0))
     if wrong.any():
         message = (
-            f"column {table.columns[2]!r} holds {wrong.sum()} scores that are not numbers from 0 up, first "
+            f"column {column!r} holds {wrong.sum()} scores that are not numbers from 0 up, first "
             f"{first_ids(score[wrong])} in row {first_ids(wrong.index[wrong] + 1)}"
         )
         raise ValueError(message)
@@ -69,7 +85,7 @@ def read_network(edges: str | os.PathLike | pd.DataFrame, *, min_score: float = 
     listed = pd.DataFrame({"a": ordered[:, 0], "b": ordered[:, 1], "weight": weight.astype(float)})
     kept = listed[(listed["a"] != listed["b"]) & (listed["weight"] >= min_score) & (listed["weight"] > 0)]
     if kept.empty:
-        message = f"no edge is left at min_score={min_score:g}; the highest score is {weight.max():g}"
+        message = f"no edge between two genes is left at min_score={min_score:g}; the highest score is {weight.max():g}"
         raise ValueError(message)
     kept = kept.groupby(["a", "b"], as_index=False)["weight"].max()
     graph = nx.Graph()
@@ -82,19 +98,22 @@ def rewire(graph: nx.Graph, *, seed: int = 0, swaps_per_edge: float = 3.0) -> nx
     """The same degree for every gene, other partners: the control for what a network's edges are worth.
 
     Pairs of edges a-b, c-d become a-c, b-d (double edge swap). After three swaps per edge 0.3 % of the edges have not
-    been touched. Weights stay with the edges drawn, in random order.
+    been touched. The weights are dealt to the new edges at random.
 
     Raises
     ------
     RuntimeError
         The network is too dense or too small to be rewired.
     """
+    if nx.density(graph) > 0.75:  # nearly every swap would meet an edge that is there already
+        message = f"a network that joins {nx.density(graph):.0%} of all pairs of genes is too dense to be rewired"
+        raise RuntimeError(message)
     rewired = nx.Graph()
     rewired.add_nodes_from(graph)
     rewired.add_edges_from(graph.edges)
     n_swaps = max(1, round(swaps_per_edge * graph.number_of_edges()))
     try:
-        nx.double_edge_swap(rewired, n_swaps, max_tries=100 * n_swaps, seed=seed)
+        nx.double_edge_swap(rewired, n_swaps, max_tries=50 * n_swaps, seed=seed)
     except nx.NetworkXException as error:
         message = f"a network of {len(graph)} genes and {graph.number_of_edges()} edges cannot be rewired: {error}"
         raise RuntimeError(message) from error
@@ -159,6 +178,11 @@ def node2vec(
     report : dict
         ``genes``, ``edges`` (walked on), ``held_out`` (edges), ``isolated`` (genes that held-out edges left alone and
         that have no vector), and from :func:`link_prediction` ``auc`` and ``auc_degree_matched``, NaN without holdout.
+
+    Raises
+    ------
+    ValueError
+        A setting out of its range, or no edge left to walk on.
     """
     from fastnode2vec import Graph  # numba and gensim take seconds to load
     from fastnode2vec.node2vec import set_seed
@@ -167,13 +191,20 @@ def node2vec(
     if not 0 <= holdout < 1:
         message = f"holdout is a share of the edges from 0 to below 1, not {holdout}"
         raise ValueError(message)
-    if graph.number_of_edges() == 0:
-        message = "the network has no edge to walk on"
+    positive = {"dimensions": dimensions, "n_walks": n_walks, "walk_length": walk_length - 1, "window": window}
+    positive |= {"p": p, "q": q, "n_negative": n_negative, "n_epochs": n_epochs}
+    low = [name for name, value in positive.items() if not 0 < value < np.inf]
+    if low:
+        message = f"these settings must be positive numbers, walk_length 2 or more: {first_ids(low, 9)}"
+        raise ValueError(message)
+    n_out = round(holdout * graph.number_of_edges())
+    if n_out == graph.number_of_edges():
+        message = f"no edge is left to walk on: the network has {n_out} and holdout={holdout} takes as many"
         raise ValueError(message)
     rng = np.random.default_rng(seed)
     edges = sorted((*sorted((a, b)), w) for a, b, w in graph.edges.data("weight", default=1.0))
     out = np.zeros(len(edges), dtype=bool)
-    out[rng.choice(len(edges), round(holdout * len(edges)), replace=False)] = True
+    out[rng.choice(len(edges), n_out, replace=False)] = True
     known = [edge for edge, is_out in zip(edges, out, strict=True) if not is_out]
     walkable = Graph(
         known if weighted else [edge[:2] for edge in known], directed=False, weighted=weighted, verbose=False
@@ -216,6 +247,7 @@ def link_prediction(
     Parameters
     ----------
     vectors : pandas.DataFrame, (G, E)
+        Genes that the network lacks take no part.
     graph : networkx.Graph
         The whole network: no pair it joins counts as a non-edge.
     edges : sequence of (gene, gene)
@@ -227,11 +259,16 @@ def link_prediction(
     -------
     dict
         ``auc``: against random pairs. ``auc_degree_matched``: against pairs in which a gene occurs in proportion to
-        its degree, as it does among edges, so that knowing the popular genes does not help.
+        its degree, as it does among edges, so that knowing the popular genes does not help. Both are NaN where there
+        is no edge to tell, or nothing to tell it from because all genes are joined.
     """
+    vectors = vectors[vectors.index.isin([gene for gene, degree in graph.degree if degree])]
     rng = np.random.default_rng(seed)
     position = {gene: i for i, gene in enumerate(vectors.index)}
     true = np.array([(position[a], position[b]) for a, b in edges if a in position and b in position])
+    n_pairs, n_joined = len(vectors) * (len(vectors) - 1) // 2, graph.subgraph(vectors.index).number_of_edges()
+    if len(true) == 0 or n_joined == n_pairs:
+        return {"auc": np.nan, "auc_degree_matched": np.nan}
     unit = vectors.to_numpy(float)
     unit = unit / np.linalg.norm(unit, axis=1, keepdims=True).clip(min=1e-12)
     degree = np.array([graph.degree(gene) for gene in vectors.index], dtype=float)
@@ -265,19 +302,28 @@ def vectors_for(genes: Sequence[str], vectors: pd.DataFrame) -> pd.DataFrame:
     Raises
     ------
     ValueError
-        Genes occur twice, numbers are not finite, or no gene is shared.
+        Genes occur twice, cells are not finite numbers, or no gene is shared.
 
     Warns
     -----
     CohortWarning
         How many genes got the mean vector, and which.
     """
-    if vectors.index.has_duplicates or not np.isfinite(vectors.to_numpy(float)).all():
-        message = "gene vectors need one row per gene and finite numbers"
+    repeated = vectors.index[vectors.index.duplicated()]
+    numbers = vectors.select_dtypes("number")
+    wrong = vectors.columns.difference(numbers.columns[np.isfinite(numbers).all()], sort=False)
+    if len(repeated) or len(wrong):
+        fault = f"genes occur twice, first {first_ids(repeated)}"
+        if len(wrong):
+            fault = f"{len(wrong)} columns hold something else than finite numbers, first {first_ids(wrong)}"
+        message = f"gene vectors are numbers with the gene as index, one row per gene; {fault}"
         raise ValueError(message)
     absent = [gene for gene in genes if gene not in vectors.index]
     if len(absent) == len(genes):
-        message = f"gene vectors and cohort share no gene: the vectors are of {first_ids(vectors.index)}"
+        message = (
+            f"gene vectors and cohort share no gene: the vectors are of {first_ids(vectors.index)}, "
+            f"the cohort has {first_ids(genes)}"
+        )
         raise ValueError(message)
     if absent:
         message = f"{len(absent)} of {len(genes)} genes have no vector ({first_ids(absent)}); they get the mean vector"

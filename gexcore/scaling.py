@@ -91,8 +91,9 @@ class Scaler:
         Parameters
         ----------
         method : {"quantile", "zscore"}
-            ``"quantile"``: a value becomes the training value of its rank. ``"zscore"``: mean and standard deviation
-            of the quantiles become those of training. NaN stays NaN.
+            ``"quantile"``: a value becomes the training value of its rank, within the outermost quantiles (1/130 and
+            129/130). ``"zscore"``: mean and standard deviation of the quantiles become those of training. NaN stays
+            NaN.
         """
         if method not in ("quantile", "zscore"):
             message = f"harmonise must be 'quantile' or 'zscore', not {method!r}"
@@ -110,7 +111,7 @@ class Scaler:
         for gene, (here, there) in enumerate(zip(own, self.levels, strict=True)):
             level, rank, ties = np.unique(here, return_inverse=True, return_counts=True)
             mapped[:, gene] = np.interp(x[:, gene], level, np.bincount(rank, weights=there) / ties)
-        return mapped
+        return np.where(np.isnan(x), np.nan, mapped)  # np.interp fills the holes of a constant gene
 
     def check_range(self, x: np.ndarray) -> None:
         """Warn where more than a fifth of the genes lie wholly elsewhere than in training: another scale or unit."""

@@ -12,6 +12,7 @@ import pandas as pd
 from anndata import AnnData
 
 from .cohort import read_cohort
+from .tasks import Classification, Regression, Survival, Task
 
 
 def load_cohort(name: str) -> AnnData:
@@ -48,6 +49,20 @@ def load_cohort(name: str) -> AnnData:
     cohort = _COHORTS[name]()
     cohort.uns["name"] = name
     return cohort
+
+
+def load_tasks(name: str) -> list[Task]:
+    """The tasks this book trains on a cohort of :func:`load_cohort`: survival first, then the clinical features.
+
+    Examples
+    --------
+    >>> [task.name for task in load_tasks("demo")]
+    ['os', 'subtype', 'grade', 'age', 'size']
+    """
+    if name not in _TASKS:
+        message = f"no cohort is called {name!r}; known cohorts: {', '.join(_TASKS)}"
+        raise ValueError(message)
+    return list(_TASKS[name])
 
 
 def data_path(name: str) -> Path:
@@ -121,3 +136,19 @@ def _transbig() -> AnnData:
 
 
 _COHORTS: dict[str, Callable[[], AnnData]] = {"demo": _demo, "transbig": _transbig}
+_TASKS: dict[str, tuple[Task, ...]] = {
+    "demo": (
+        Survival("os", time="os_time", event="os_event"),
+        Classification("subtype"),
+        Classification("grade"),
+        Regression("age"),
+        Regression("size"),
+    ),
+    "transbig": (
+        Survival("dmfs", time="dmfs_time", event="dmfs_event"),
+        Classification("grade"),
+        Classification("er"),
+        Regression("age"),
+        Regression("size"),
+    ),
+}

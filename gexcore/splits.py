@@ -115,6 +115,11 @@ def cluster_folds(
     -------
     pandas.DataFrame
         Samples x folds (1 is the largest cluster), "train", "val" or "test".
+
+    Raises
+    ------
+    ValueError
+        Samples without a row of finite numbers, too few samples (or different ones) for so many folds.
     """
     cohort = as_cohort(cohort)
     cohort = cohort[np.sort(cohort.obs_names.to_numpy(dtype=object))]
@@ -122,12 +127,24 @@ def cluster_folds(
     if len(absent):
         message = f"{len(absent)} samples have no row in the embedding, first {first_ids(absent)}"
         raise ValueError(message)
+    embedding = embedding.loc[cohort.obs_names]
+    wrong = embedding.index[embedding.index.duplicated() | ~np.isfinite(embedding).all(axis=1)]
+    if len(wrong):
+        message = f"{len(wrong)} rows of the embedding are repeated or not finite, first {first_ids(wrong)}"
+        raise ValueError(message)
     if not 2 <= n_folds <= cohort.n_obs // 2 or not 0 < val < 1:
         message = f"n_folds must be 2 to half the {cohort.n_obs} samples and val a share, not {n_folds} and {val}"
         raise ValueError(message)
-    x = embedding.loc[cohort.obs_names].to_numpy(float)
+    x = embedding.to_numpy(float)
+    if (n_kinds := len(np.unique(x, axis=0))) < n_folds:
+        message = f"{n_folds} clusters need as many different patients; the embedding has {n_kinds} different rows"
+        raise ValueError(message)
     labels = KMeans(n_folds, n_init=10, random_state=seed).fit_predict(x)
     sizes = np.bincount(labels, minlength=n_folds)
+    n_rest = cohort.n_obs - sizes.max()
+    if max(1, round(val * n_rest)) >= n_rest:
+        message = f"the largest cluster leaves {n_rest} samples, too few for a training part besides val={val}"
+        raise ValueError(message)
     strata = _strata(cohort.obs, () if tasks is None else check_tasks(tasks))
     rng = np.random.default_rng(seed)
     folds = {}
@@ -153,7 +170,16 @@ def take(cohort: ad.AnnData | pd.DataFrame, parts: pd.Series) -> tuple[ad.AnnDat
     -------
     train, val, test : AnnData
         Copies, rows ordered by sample id.
+
+    Raises
+    ------
+    ValueError
+        Other samples than those of the cohort, samples that occur twice, or other words.
     """
+    if not isinstance(parts, pd.Series):
+        message = f"parts must be one column of a table of splits, not {type(parts).__name__}"
+        raise TypeError(message)
+    _check_table(parts.to_frame(), "parts")
     cohort = as_cohort(cohort)
     here, there = cohort.obs_names, parts.index
     for where, ids in {"cohort": here.difference(there), "split": there.difference(here)}.items():
@@ -166,6 +192,9 @@ def take(cohort: ad.AnnData | pd.DataFrame, parts: pd.Series) -> tuple[ad.AnnDat
 def write_splits(table: pd.DataFrame, path: str | os.PathLike) -> None:
     """Write a table of splits as .csv, replacing an older file in a single step."""
     path = Path(path)
+    if path.suffix.lower() != ".csv":
+        message = f"{path}: splits are written as text; give the file the ending .csv"
+        raise ValueError(message)
     part = path.with_name(path.name + ".part")
     _check_table(table, "the table").to_csv(part, index_label="sample", lineterminator="\n")
     part.replace(path)
@@ -191,7 +220,7 @@ def _check_table(table: pd.DataFrame, where: str) -> pd.DataFrame:
         fault = f"{len(ids)} samples are in none of the parts {', '.join(PARTS)} of a split, first {first_ids(ids)}"
         if table.index.has_duplicates:
             fault = f"samples occur twice, first {first_ids(table.index[table.index.duplicated()])}"
-        message = f"{where} is not a table of splits: {fault}"
+        message = f"{where} cannot divide a cohort: {fault}"
         raise ValueError(message)
     return table
 

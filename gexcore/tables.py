@@ -81,14 +81,19 @@ def read_gene_sets(path: str | os.PathLike) -> dict[str, list[str]]:
     FileNotFoundError
         No such file.
     ValueError
-        A line without a gene, or a set that is listed twice.
+        No text, a line without a gene, or a set that is listed twice.
     """
     path = Path(path)
     if not path.is_file():
         message = f"{path}: no such file"
         raise FileNotFoundError(message)
+    try:
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+    except UnicodeDecodeError as error:
+        message = f"{path}: not a UTF-8 text ({error}); unpack or save it again"
+        raise ValueError(message) from error
     sets = {}
-    for number, line in enumerate(path.read_text(encoding="utf-8-sig").splitlines(), 1):
+    for number, line in enumerate(lines, 1):
         if not line.strip():
             continue
         name, *rest = (cell.strip() for cell in line.split("\t"))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import operator
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from numbers import Integral, Real
 from os import PathLike
@@ -124,15 +124,10 @@ class TxTModule(nn.Module):
         )
         self.pool = heads.POOLINGS[s.pooling](n_genes, d_embed, s.head_dropout)
         self.gene_dropout = s.gene_dropout
+        ranks = [s.survival_rank if target.task.kind == "survival" else None for target in targets]
         self.heads = nn.ModuleList(
-            heads.Head(
-                self.pool.width,
-                target.n_outputs,
-                hidden=s.hidden,
-                dropout=s.head_dropout,
-                rank=s.survival_rank if target.task.kind == "survival" else None,
-            )
-            for target in targets
+            heads.Head(self.pool.width, target.n_outputs, hidden=s.hidden, dropout=s.head_dropout, rank=rank)
+            for target, rank in zip(targets, ranks, strict=True)
         )
         for name, parameter in self.named_parameters():
             if parameter.dim() == 2 and name != "encoder.genes":
@@ -160,8 +155,9 @@ class TxT:
         Starting gene vectors, genes x E, for example node2vec vectors of a protein network. Genes it lacks start from
         its mean vector, with a warning. Without it gene vectors start at random. They are trained either way.
     preset : {"paper", "quick"}
-        ``"paper"``: the published network and settings. Unlike there, gene vectors start at random unless given,
-        heads at the null prediction, intervals are floored, and standardised task losses are averaged (no PCGrad).
+        ``"paper"``: the published network and settings. Unlike there, gene vectors start at random unless given, and
+        heads at the null prediction; intervals are floored; task losses are standardised, PCGrad projects their
+        gradients on the shared parameters only, and early stopping follows the mean of the standardised losses.
         ``"quick"``: a small model that converges in minutes on a CPU.
     seed : int
         Initial weights, dropout and the order of samples. The same seed, versions and threads give the same bits.
@@ -202,8 +198,9 @@ class TxT:
     ):
         self.tasks = check_tasks(tasks)
         self.settings = choose_settings(TxTSettings, PRESETS, preset, settings)
-        if not (gene_embedding is None or (isinstance(gene_embedding, pd.DataFrame) and gene_embedding.shape[1] > 1)):
-            message = f"gene_embedding is a DataFrame of genes x 2 or more numbers, not {type(gene_embedding).__name__}"
+        if gene_embedding is not None and (not isinstance(gene_embedding, pd.DataFrame) or gene_embedding.shape[1] < 2):
+            found = f"{type(gene_embedding).__name__} of shape {getattr(gene_embedding, 'shape', ())}"
+            message = f"gene_embedding is a DataFrame of genes x 2 or more numbers, not a {found}"
             raise TypeError(message)
         self.gene_embedding, self.seed, self.device = gene_embedding, operator.index(seed), device
 
@@ -243,32 +240,28 @@ class TxT:
         with seeded(self.seed, device):
             given = self.gene_embedding
             module = TxTModule(len(genes), targets, s.d_model if given is None else given.shape[1], s)
-            if given is not None:
-                module.encoder.genes.data = torch.tensor(vectors_for(genes, given).to_numpy(), dtype=torch.float32)
+            if given is not None:  # copied into place: in another memory order the same numbers round otherwise
+                module.encoder.genes.data.copy_(torch.tensor(vectors_for(genes, given).to_numpy(float)))
             shared = [*module.encoder.parameters(), *module.pool.parameters()]
             strategy = choose_strategy(s.multitask, [t.name for t in self.tasks], shared)
             losses = heads.losses_against_null(module.heads, targets, data[1:], meet=strategy.meet)
+            module.to(device)
+            rng = np.random.default_rng(self.seed)
             self.history_ = run_training(
-                module.to(device),
-                losses,
-                data,
-                validation,
-                s,
-                strategy=strategy,
-                device=device,
-                generator=np.random.default_rng(self.seed),
-                label="TxT",
+                module, losses, data, validation, s, strategy=strategy, device=device, generator=rng, label="TxT"
             )
         self.genes_, self.scaler_, self.targets_, self.module_ = genes, scaler, targets, module
         return self
 
     # --------------------------------------------------------------------------------------- predicting
 
-    def predict(self, cohort: AnnData, *, harmonise: str | None = None) -> dict[str, Prediction]:
+    def predict(
+        self, cohort: AnnData, *, harmonise: str | None = None, min_coverage: float = 0.5
+    ) -> dict[str, Prediction]:
         """Predict every task for every sample; labels in ``cohort`` are not read.
 
         Genes are matched by name: their order is irrelevant, extra ones are unused, absent ones stand at their training
-        mean (with a warning; fewer than half of the genes are refused).
+        mean (with a warning).
 
         Parameters
         ----------
@@ -277,6 +270,8 @@ class TxT:
         harmonise : {"quantile", "zscore"}, optional
             Bring a cohort of another platform, unit or scale to that of the training cohort first, as
             :func:`gexcore.harmonise` does; the prediction of a sample then depends on the others it comes with.
+        min_coverage : float
+            A cohort that has a smaller share of the model's genes is refused.
 
         Returns
         -------
@@ -284,15 +279,15 @@ class TxT:
             Task name to :class:`SurvivalPrediction`, :class:`ClassPrediction` or :class:`ValuePrediction`.
         """
         cohort = as_cohort(cohort)
-        batched = self._run(cohort, self.fitted_module().forward, harmonise)  # batch by batch, task by task
-        scores = [torch.cat(parts) for parts in zip(*batched, strict=True)]
+        scores = self._run(cohort, self.fitted_module().forward, harmonise, min_coverage)
         return {t.task.name: heads.decode(t, s, cohort.obs_names) for t, s in zip(self.targets_, scores, strict=True)}
 
-    def embed(self, cohort: AnnData, *, harmonise: str | None = None) -> pd.DataFrame:
+    def embed(self, cohort: AnnData, *, harmonise: str | None = None, min_coverage: float = 0.5) -> pd.DataFrame:
         """The pooled vector all heads read, a DataFrame samples x P; arguments as in :meth:`predict`."""
         cohort = as_cohort(cohort)
-        parts = self._run(cohort, self.fitted_module().embed, harmonise)
-        return pd.DataFrame(torch.cat(parts).numpy(), index=cohort.obs_names)
+        module = self.fitted_module()
+        (pooled,) = self._run(cohort, lambda expression: [module.embed(expression)], harmonise, min_coverage)
+        return pd.DataFrame(pooled.numpy(), index=cohort.obs_names)
 
     def fitted_module(self) -> TxTModule:
         """The trained network; refused before :meth:`fit`."""
@@ -301,20 +296,22 @@ class TxT:
             raise RuntimeError(message)
         return self.module_
 
-    @torch.inference_mode()
-    def _run(self, cohort: AnnData, function, harmonise: str | None = None) -> list:
-        raw = align_genes(cohort, self.genes_)
+    def _run(self, cohort: AnnData, function: Callable, harmonise: str | None, min_coverage: float) -> list[Tensor]:
+        """Each result of ``function`` for all samples, computed batch by batch."""
+        raw = align_genes(cohort, self.genes_, min_coverage=min_coverage)
         if harmonise is not None:
             raw = self.scaler_.harmonise(raw, harmonise)
         self.scaler_.check_range(raw)
         expression = torch.from_numpy(self.scaler_.transform(raw))
         device = choose_device(self.device)
-        self.module_.to(device).eval()
-        results = []
-        for part in batches(len(expression), self.settings.batch_size):
-            result = function(expression[part].to(device))
-            results.append(result.float().cpu() if isinstance(result, Tensor) else [r.float().cpu() for r in result])
-        return results
+        self.module_.to(device).eval()  # not in inference mode: weights moved there could not be differentiated again
+        n = len(expression)
+        if not self.module_.encoder.hears_expression():
+            expression = expression[:1]  # all patients are alike; rounding, row by row, must not rank them
+        slices = batches(len(expression), self.settings.batch_size)
+        with torch.inference_mode():
+            batched = [[result.float().cpu() for result in function(expression[s].to(device))] for s in slices]
+        return [torch.cat(parts).expand(n, -1) for parts in zip(*batched, strict=True)]
 
     # ------------------------------------------------------------------------------------------- saving
 
@@ -345,11 +342,8 @@ class TxT:
         }
         module = TxTModule(len(config["genes"]), targets, config["d_embed"], model.settings)
         module.load_state_dict(part["module."])
-        model.scaler_ = Scaler.from_state(
-            {n: t.numpy() for n, t in part["scaler."].items()},
-            method=settings["scaling"],
-            clip=settings["scaling_clip"],
-        )
+        arrays = {n: t.numpy() for n, t in part["scaler."].items()}
+        model.scaler_ = Scaler.from_state(arrays, method=settings["scaling"], clip=settings["scaling_clip"])
         model.genes_, model.targets_, model.module_ = config["genes"], targets, module.eval()
         model.history_ = pd.DataFrame(config["history"])
         return model

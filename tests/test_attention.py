@@ -63,15 +63,18 @@ def test_attention_stores_no_genes_by_genes_matrix():
     assert kept(1000) < 12 * kept(100)
 
 
-def test_attention_rows_sum_to_one_in_every_layer():
-    encoder = ExpressionEncoder(G, n_layers=3, d_model=D, n_heads=H).eval()
+@pytest.mark.parametrize("expression_term", [True, False])
+def test_attention_rows_sum_to_one_in_every_layer(expression_term):
+    encoder = ExpressionEncoder(G, n_layers=3, d_model=D, n_heads=H, expression_term=expression_term).eval()
     layers = list(encoder.attention(torch.randn(B, G)))
     assert [tuple(a.shape) for a in layers] == [(B, H, G, G)] * 3
     for weights in layers:
         torch.testing.assert_close(weights.sum(-1), torch.ones(B, H, G))
 
 
-@pytest.mark.parametrize("settings", [{}, {"norm_first": False}, {"value_path": True}, {"d_embed": E}])
+@pytest.mark.parametrize(
+    "settings", [{}, {"norm_first": False}, {"value_path": True}, {"d_embed": E}, {"expression_term": False}]
+)
 def test_permuting_genes_permutes_the_output(settings):
     encoder = ExpressionEncoder(G, n_layers=2, d_model=D, n_heads=H, **settings).eval()
     g, order = torch.randn(B, G), torch.randperm(G)
@@ -92,6 +95,33 @@ def test_without_expression_all_samples_are_alike_and_with_it_they_differ():
     assert (encoder(g)[0] - encoder(g)[1]).abs().max() > 1e-3
     encoder.term.query.weight.data.zero_()  # the ablation of the expression term: every c_h is 0
     torch.testing.assert_close(encoder(g)[0], encoder(g)[1])
+
+
+def test_without_the_expression_term_attention_is_plain_and_only_the_value_path_hears_expression():
+    settings, g = {"n_layers": 2, "d_model": D, "n_heads": H}, torch.randn(B, G)
+    deaf = ExpressionEncoder(G, **settings, expression_term=False).eval()
+    assert not any(name.startswith("term") for name, _ in deaf.named_parameters())
+    torch.testing.assert_close(deaf(g), deaf(-5 * g))
+    hearing = ExpressionEncoder(G, **settings, expression_term=False, value_path=True).eval()
+    assert (hearing(g) - hearing(-5 * g)).abs().max() > 0.1
+    # The same weights with a term of strength 0 give the same numbers.
+    both = ExpressionEncoder(G, **settings, value_path=True).eval()
+    both.load_state_dict(hearing.state_dict(), strict=False)
+    assert (both(g) - hearing(g)).abs().max() > 1e-3
+    both.term.query.weight.data.zero_()
+    torch.testing.assert_close(both(g), hearing(g))
+
+
+def test_plain_attention_is_the_one_of_torch():
+    attention, x = ExpressionAttention(E, D, H), torch.randn(B, G, E)
+    plain = torch.nn.MultiheadAttention(D, H, bias=False, kdim=E, vdim=E, batch_first=True)
+    with torch.no_grad():
+        plain.q_proj_weight.copy_(torch.eye(D) / math.sqrt(2))  # the factor that leaves room for the expression term
+        plain.k_proj_weight.copy_(attention.key.weight)
+        plain.v_proj_weight.copy_(attention.value.weight)
+        plain.out_proj.weight.copy_(torch.eye(D))
+    expected = attention.out(plain(attention.query(x), x, x)[0])
+    torch.testing.assert_close(attention(x, torch.randn(B, G), torch.zeros(H)), expected, rtol=1e-4, atol=1e-5)
 
 
 def test_dropout_on_attention_keeps_the_mean_and_the_gradient_replays_the_same_mask():

@@ -5,11 +5,9 @@ import anndata as ad
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from scipy import sparse
 
-from gexcore.cohort import align_genes, as_cohort, read_cohort
+from gexcore.cohort import as_cohort, read_cohort
 from gexcore.tasks import CohortWarning
 
 COHORTS = Path(__file__).parents[2] / "shared" / "cohorts"
@@ -249,7 +247,7 @@ def test_values_on_a_linear_scale_are_said(expression):
         read_cohort(expression.abs() * 1000 + 0.5)
 
 
-# ------------------------------------------------------------------------------------------- alignment
+# -------------------------------------------------------------------------------------- any cohort
 
 
 def test_as_cohort_hands_a_good_cohort_through_and_reads_the_rest(expression):
@@ -259,45 +257,6 @@ def test_as_cohort_hands_a_good_cohort_through_and_reads_the_rest(expression):
     assert as_cohort(ad.AnnData(sparse.csr_matrix(cohort.X))).X.dtype == np.float32
     with pytest.raises(ValueError, match="1 sample ids occur twice"):
         as_cohort(cohort[["p0", "p0", "p1"]])
-
-
-@given(rows=st.permutations(range(6)), columns=st.permutations(range(5)))
-def test_order_of_rows_and_columns_never_matters(rows, columns):
-    x = np.arange(30.0).reshape(6, 5)
-    table = pd.DataFrame(x, index=list("abcdef"), columns=GENES)
-    labels = pd.DataFrame({"age": range(6)}, index=table.index)
-    cohort = read_cohort(table.iloc[rows, columns], labels.iloc[rows[::-1]])
-    cohort = cohort[list("abcdef")]
-    np.testing.assert_array_equal(align_genes(cohort, GENES), x)
-    assert cohort.obs["age"].tolist() == list(range(6))
-
-
-def test_absent_genes_are_missing_and_said(expression):
-    with pytest.warns(CohortWarning, match=r"the cohort lacks 2 of 5 genes \(first A1, A2\); they count as missing"):
-        x = align_genes(read_cohort(expression), ["KRAS", "A1", "TP53", "A2", "MYC"])
-    assert x.dtype == np.float32
-    np.testing.assert_array_equal(np.isnan(x).all(axis=0), [False, True, False, True, False])
-    np.testing.assert_allclose(x[:, [0, 2, 4]], expression[["KRAS", "TP53", "MYC"]], rtol=1e-6)
-
-
-@pytest.mark.parametrize(
-    ("rename", "hint"),
-    [
-        (str.lower, "5 more would match without upper and lower case"),
-        (lambda gene: f"{gene}.2", "5 more would match without the version after the dot"),
-        (lambda gene: f"ENSG{len(gene)}{gene}", "one list holds Ensembl ids, the other symbols"),
-        (lambda gene: f"X{gene}", "its own genes are called XTP53, XMYC, XEGFR and 2 more$"),
-    ],
-)
-def test_too_few_genes_are_refused_with_the_likely_reason(expression, rename, hint):
-    cohort = read_cohort(expression.rename(columns=rename))
-    with pytest.raises(ValueError, match=rf"lacks 5 of 5 genes \(first TP53.*coverage 0%, min_coverage is 50%.*{hint}"):
-        align_genes(cohort, GENES)
-
-
-def test_a_coverage_beyond_one_is_refused(expression):
-    with pytest.raises(ValueError, match="min_coverage is a share between 0 and 1, not 50"):
-        align_genes(expression, GENES, min_coverage=50)
 
 
 # --------------------------------------------------------------------------------------- real cohorts

@@ -1,5 +1,7 @@
 """Pooling, the null prediction every head starts from, and decoding back to labels."""
 
+import copy
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -7,7 +9,7 @@ import torch
 from lifelines import KaplanMeierFitter
 
 from gexcore import Classification, Regression, Survival
-from gexcore.heads import LOSSES, POOLINGS, Head, decode, null_scores
+from gexcore.heads import LOSSES, POOLINGS, Head, decode, losses_against_null, null_scores
 from gexcore.losses import mtlr_survival
 
 IDS = pd.Index(["a", "b", "c"])
@@ -93,6 +95,69 @@ def test_a_survival_head_of_rank_one_ranks_patients_the_same_in_every_interval()
     shift = head(torch.randn(6, 10)).detach()
     shift = shift - shift[0]
     assert torch.linalg.matrix_rank(shift, tol=1e-5) == 1
+
+
+class Network(torch.nn.Module):
+    def __init__(self, targets):
+        super().__init__()
+        self.embed = torch.nn.Linear(4, 6)
+        self.heads = torch.nn.ModuleList(Head(6, t.n_outputs, hidden=(5,), dropout=0.0) for t in targets)
+
+
+@pytest.fixture
+def trained(obs):
+    """A network, the losses of its heads, a batch of all samples, and what met in it so far."""
+    targets, met = [task.fit(obs) for task in TASKS], []
+    labels = [torch.from_numpy(t.encode(obs)) for t in targets]
+    network = Network(targets)
+
+    def meet(representation):
+        met.append(representation)
+        return 2 * representation
+
+    losses = losses_against_null(network.heads, targets, labels, meet=meet)
+    return network, losses, (torch.randn(300, 4), *labels), met
+
+
+def test_every_head_starts_with_a_loss_of_one(trained):
+    network, losses, batch, _ = trained
+    parts = losses(network, batch)
+    assert list(parts) == ["os", "grade", "age"]
+    assert [n for _, n in parts.values()] == [300, 300, 300]
+    assert [loss.item() for loss, _ in parts.values()] == pytest.approx([1, 1, 1], rel=1e-5)
+
+
+def test_heads_read_what_the_tasks_meet_in_while_training_and_only_then(trained):
+    network, losses, batch, met = trained
+    torch.nn.init.normal_(network.heads[2][-1].weight)
+    network.eval()  # batch norm would undo the factor
+    seen = losses(network, batch)["age"][0]
+    torch.testing.assert_close(met[0], network.embed(batch[0]))
+    unit = batch[3].square().mean()
+    expected = (network.heads[2](2 * network.embed(batch[0])) - batch[3]).square().mean() / unit
+    torch.testing.assert_close(seen, expected)
+    with torch.no_grad():
+        seen = losses(network, batch)["age"][0]
+        expected = (network.heads[2](network.embed(batch[0])) - batch[3]).square().mean() / unit
+    torch.testing.assert_close(seen, expected)
+    assert len(met) == 1
+
+
+def test_losses_are_those_of_the_network_at_hand(trained):
+    network, losses, batch, _ = trained  # training also asks for those of averaged weights, a copy
+    other = copy.deepcopy(network)
+    torch.nn.init.normal_(other.heads[0][-1].weight)
+    ours, theirs = losses(network, batch), losses(other, batch)
+    assert theirs["os"][0] > ours["os"][0] + 0.1
+    torch.testing.assert_close(theirs["age"][0], ours["age"][0])
+
+
+def test_a_task_without_a_label_in_the_batch_is_left_out_and_its_batch_norm_still_learns(trained):
+    network, losses, (x, survival, grade, age), _ = trained
+    grade, age = torch.full_like(grade, torch.nan), torch.where(torch.arange(300)[:, None] < 7, age, torch.nan)
+    parts = losses(network, (x, survival, grade, age))
+    assert {task: n for task, (_, n) in parts.items()} == {"os": 300, "age": 7}
+    assert network.heads[1][1].running_mean.abs().max() > 0
 
 
 def test_decoded_risk_is_minus_the_restricted_mean_and_higher_is_worse(obs):

@@ -54,11 +54,17 @@ def drawn_by_each_plot(cohort, ax=None):
     survival = pd.DataFrame(np.linspace(1, 0.2, 5)[:, None] ** np.linspace(0.5, 2, 90), range(0, 50, 10), samples)
     risk = SurvivalPrediction(OS, pd.Series(np.linspace(0, 1, 90), samples), survival)
     table = pd.DataFrame({"model": "a", "seed": range(3), "task": "os", "metric": "auc", "value": [0.6, 0.7, 0.8]})
+    differences = table.iloc[:1].assign(difference=0.1, low=0.0, high=0.2)
+    pruning = table.iloc[:1].assign(layer="1", head="1", change=-0.1)
+    plane = pd.DataFrame({"x": range(90), "y": 0}, samples)
     history = pd.DataFrame({"epoch": [0, 1] * 2, "split": ["train"] * 2 + ["val"] * 2, "task": "mean", "loss": 1.0})
     return {
         "kaplan meier": lambda: plots.plot_kaplan_meier(cohort.obs["time"], cohort.obs["event"], ax=ax),
         "calibration": lambda: plots.plot_calibration(risk, cohort, at=20, ax=ax),
         "scores": lambda: plots.plot_scores(table, ax=ax),
+        "differences": lambda: plots.plot_differences(differences, ax=ax),
+        "pruning": lambda: plots.plot_pruning(pruning, "os", "auc", ax=ax),
+        "embedding": lambda: plots.plot_embedding(plane, cohort.obs["age"], ax=ax),
         "history": lambda: plots.plot_history(history, ax=ax),
         "labels": lambda: plots.plot_labels(cohort, OS, ax=ax),
         "expression": lambda: plots.plot_expression(cohort, order="age", ax=ax),
@@ -138,34 +144,6 @@ def test_calibration_leaves_out_what_nobody_was_followed_for(cohort):
     survival = pd.DataFrame(1.0, index=[0.0, 99.0], columns=cohort.obs_names)
     ax = plots.plot_calibration(SurvivalPrediction(OS, survival.iloc[0], survival), cohort, at=99)
     assert len(ax.containers[0].lines[0].get_xdata()) == 0
-
-
-@pytest.mark.parametrize(("metric", "top"), [("c_index", "strong"), ("ibs", "weak")])
-def test_scores_show_every_split_with_mean_and_sd_and_the_best_model_on_top(metric, top):
-    values = {"weak": [0.5, 0.6, 0.7], "strong": [0.7, 0.8, 0.9]}
-    rows = [("os", metric, m, seed, v) for m, vs in values.items() for seed, v in enumerate(vs)]
-    ax = plots.plot_scores(pd.DataFrame(rows, columns=["task", "metric", "model", "seed", "value"]))
-    names = [t.get_text() for t in ax.get_yticklabels()]
-    assert names[-1] == top
-    for name, points, text in zip(names, ax.collections[::2], texts(ax), strict=True):
-        assert np.asarray(points.get_offsets())[:, 0] == pytest.approx(values[name])
-        assert text == f"{np.mean(values[name]):.3f} ± 0.100"
-
-
-def test_scores_of_several_metrics_at_once_are_refused():
-    table = pd.DataFrame({"model": "a", "seed": 0, "task": "os", "metric": ["auc", "ibs"], "value": 0.5})
-    with pytest.raises(ValueError, match="one metric of one task"):
-        plots.plot_scores(table)
-
-
-def test_history_marks_the_epoch_with_the_least_mean_validation_loss():
-    losses = {"a": [3, 1, 2], "b": [2, 2, 4], "mean": [2.5, 1.5, 3]}
-    rows = [(e, s, t, loss) for s in ("train", "val") for t, row in losses.items() for e, loss in enumerate(row)]
-    ax = plots.plot_history(pd.DataFrame(rows, columns=["epoch", "split", "task", "loss"]))
-    drawn = lines(ax)
-    assert drawn["validation, mean"].get_ydata().tolist() == [2.5, 1.5, 3]
-    assert drawn["validation, b"].get_ydata().tolist() == [2, 2, 4]
-    assert drawn["best epoch (1)"].get_xydata().tolist() == [[1, 1.5]]
 
 
 def test_labels_count_classes_events_and_what_is_missing(cohort):

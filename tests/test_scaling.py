@@ -82,3 +82,73 @@ def test_unknown_methods_and_senseless_clips_are_refused():
         Scaler.fit(TRAIN, method="max")
     with pytest.raises(ValueError, match="clip must be None or a positive number"):
         Scaler.fit(TRAIN, method="zscore", clip=0)
+
+
+# ------------------------------------------------------------------------------- levels, harmonising
+
+
+@pytest.mark.parametrize("settings", [{"method": "minmax"}, {"method": "zscore", "clip": 2.0}])
+def test_levels_are_65_quantiles_of_the_uncut_training_values(settings):
+    x = TRAIN.copy()
+    x[::7, 1], x[:, 2] = np.nan, np.nan
+    levels = Scaler.fit(x, **settings).levels
+    assert levels.shape == (5, 65)
+    share = (np.arange(65) + 0.5) / 65
+    np.testing.assert_allclose(levels[0], np.quantile(TRAIN[:, 0], share))
+    np.testing.assert_allclose(levels[1], np.quantile(x[~np.isnan(x[:, 1]), 1], share))
+    assert (levels[2] == 0).all()
+
+
+def test_the_training_samples_themselves_stay_within_their_outermost_quantiles():
+    scaler = Scaler.fit(TRAIN, method="zscore")
+    np.testing.assert_allclose(scaler.harmonise(TRAIN, "zscore"), TRAIN, atol=1e-12)
+    cut = np.clip(TRAIN, scaler.levels[:, 0], scaler.levels[:, -1])
+    np.testing.assert_allclose(scaler.harmonise(TRAIN, "quantile"), cut, atol=1e-12)
+
+
+@pytest.mark.parametrize("method", ["quantile", "zscore"])
+def test_another_unit_does_not_change_what_is_harmonised(method):
+    scaler = Scaler.fit(TRAIN, method="zscore")
+    one, two = (scaler.harmonise(TEST * unit + zero, method) for unit, zero in [(1, 0), (1000, -7)])
+    np.testing.assert_allclose(one, two, atol=1e-9)
+
+
+@pytest.mark.parametrize("method", ["quantile", "zscore"])
+def test_one_absurd_sample_does_not_move_the_others(method):
+    scaler, other = Scaler.fit(TRAIN, method="zscore"), np.random.default_rng(1).normal(3, 4, (400, 5))
+    spoiled = other.copy()
+    spoiled[0] = 1e6
+    clean, after = (scaler.harmonise(x, method)[1:] for x in (other, spoiled))
+    assert np.abs(after - clean).mean() < 0.02  # a hundredth of the standard deviation of the training samples
+
+
+def test_equal_values_share_the_mean_of_their_ranks():
+    scaler = Scaler.fit(np.arange(131.0)[:, None], method="minmax")
+    half = np.repeat([[0.0], [5.0]], [65, 66], axis=0)  # 32 of the 65 quantiles are 0, 33 are 5
+    mapped = scaler.harmonise(half, "quantile")
+    assert set(np.round(mapped[:, 0], 9)) == {np.mean(np.arange(1, 65, 2)), np.mean(np.arange(65, 131, 2))}
+
+
+@pytest.mark.parametrize("method", ["quantile", "zscore"])
+def test_genes_constant_in_either_cohort_become_its_mean_and_holes_stay(method):
+    x, y = TRAIN.copy(), TEST.copy()
+    x[:, 0], y[:, 1], y[3, :3] = 4, 9, np.nan
+    y[:, 4] = np.nan
+    mapped = Scaler.fit(x, method="zscore").harmonise(y, method)
+    np.testing.assert_allclose(np.delete(mapped[:, 0], 3), 4)
+    np.testing.assert_allclose(np.delete(mapped[:, 1], 3), TRAIN[:, 1].mean(), atol=0.1)
+    np.testing.assert_array_equal(np.isnan(mapped), np.isnan(y))
+
+
+def test_a_scaler_harmonises_alike_after_its_state():
+    scaler = Scaler.fit(TRAIN, method="minmax", clip=0)
+    again = Scaler.from_state(scaler.state(), method="minmax", clip=0)
+    np.testing.assert_array_equal(scaler.harmonise(TEST, "quantile"), again.harmonise(TEST, "quantile"))
+
+
+def test_unknown_ways_and_too_few_samples_are_refused():
+    scaler = Scaler.fit(TRAIN, method="zscore")
+    with pytest.raises(ValueError, match="harmonise must be 'quantile' or 'zscore', not 'rank'"):
+        scaler.harmonise(TEST, "rank")
+    with pytest.raises(ValueError, match="9 samples are too few to harmonise"):
+        scaler.harmonise(TEST[:9], "quantile")

@@ -1,9 +1,10 @@
 import gzip
+from pathlib import Path
 
 import pandas as pd
 import pytest
 
-from gexcore.tables import read_table
+from gexcore.tables import read_gene_sets, read_table
 
 EXPECTED = pd.DataFrame({"TP53": [1.5, -2.0], "MYC": [0.25, None]}, index=["007", "p2"])
 COMMA = "id,TP53,MYC\n007,1.5,0.25\np2,-2,NA\n"
@@ -88,3 +89,48 @@ def test_a_missing_file_and_an_unknown_ending_are_named(tmp_path):
         read_table(tmp_path / "absent.csv")
     with pytest.raises(ValueError, match=r"table.xlsx: unknown kind of file; a table ends in one of .csv .tsv"):
         read_table(tmp_path / "table.xlsx")
+
+
+# ------------------------------------------------------------------------------------------- gene sets
+
+
+@pytest.mark.parametrize("newline", ["\n", "\r\n"])
+def test_gene_sets_keep_their_order_and_lose_blanks_and_repeats(tmp_path, newline):
+    path = tmp_path / "sets.gmt"
+    path.write_bytes(newline.join(["\ufeffB\tna\tMYC\tTP53 \tMYC\t", "", "A\t\tKRAS"]).encode())
+    assert read_gene_sets(path) == {"B": ["MYC", "TP53"], "A": ["KRAS"]}
+    assert list(read_gene_sets(str(path))) == ["B", "A"]
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"A\tna\tMYC\nB\tna\n", "set 'B' in line 2 has no gene; a line is name, description, genes, with tabs"),
+        (b"\nA,na,MYC\n", "set 'A,na,MYC' in line 2 has no gene"),
+        (b"A\tna\tMYC\nA\tna\tTP53\n", "set 'A' in line 2 is listed twice"),
+        (b"\n \n", "the file holds no gene set"),
+        (gzip.compress(b"A\tna\tMYC\n"), "not a UTF-8 text .* unpack or save it again"),
+        ("A\tna\tMYC\n".encode("utf-16"), "not a UTF-8 text"),
+    ],
+)
+def test_files_without_proper_gene_sets_are_refused(tmp_path, content, message):
+    path = tmp_path / "sets.gmt"
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=rf"sets\.gmt: .*{message}"):
+        read_gene_sets(path)
+
+
+def test_a_missing_file_of_gene_sets_is_named(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"absent.gmt: no such file"):
+        read_gene_sets(tmp_path / "absent.gmt")
+
+
+def test_the_hallmark_sets_read_as_published():
+    path = Path(__file__).parents[2] / "shared" / "cohorts" / "hallmark.gmt"
+    if not path.exists():
+        pytest.skip(f"{path.name} is not on this machine")
+    sets = read_gene_sets(path)
+    assert len(sets) == 50
+    assert len({gene for genes in sets.values() for gene in genes}) == 4386
+    assert all(name.startswith("HALLMARK_") for name in sets)
+    assert sets["HALLMARK_TNFA_SIGNALING_VIA_NFKB"][:2] == ["JUNB", "CXCL2"]

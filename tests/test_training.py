@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import nn
 
+from gexcore.multitask import EqualWeights, choose_strategy
 from gexcore.training import TrainingSettings, batches, choose_device, evaluate_losses, seeded, train
 
 CPU = torch.device("cpu")
@@ -25,10 +26,21 @@ def line(n=64, noise=0.0, seed=0):
     return torch.tensor(x).float(), torch.tensor(y).float()
 
 
-def fit(module, data, validation=None, losses=squared, **settings):
+def fit(module, data, validation=None, losses=squared, strategy=None, **settings):
     settings = TrainingSettings(**{"learning_rate": 0.05, "max_epochs": 200, "batch_size": 16, **settings})
-    generator = np.random.default_rng(0)
-    return train(module, losses, data, validation, settings, device=CPU, generator=generator, label="test")
+    options = {"strategy": strategy, "device": CPU, "generator": np.random.default_rng(0), "label": "test"}
+    return train(module, losses, data, validation, settings, **options)
+
+
+class Number(nn.Module):
+    """One number, trained towards 1 by task a and, with four times the curvature, towards 3 by task b."""
+
+    def __init__(self):
+        super().__init__()
+        self.value = nn.Parameter(torch.zeros(1))
+
+    def losses(self, module, batch):
+        return {"a": ((module.value - 1).square().sum(), 2), "b": (4 * (module.value - 3).square().sum(), 2)}
 
 
 def test_a_line_is_found():
@@ -127,6 +139,24 @@ def test_weight_decay_shrinks_matrices_and_leaves_biases_alone():
     fit(module, (x, torch.full((8, 1), 2.0)), max_epochs=100, weight_decay=1.0)
     assert (module.weight.abs() < 0.2 * before.abs()).all()
     assert module.bias.item() == pytest.approx(2, abs=0.2)
+
+
+def test_the_step_follows_the_mean_over_tasks_unless_told_otherwise():
+    steps = {}
+    for name, strategy in {"none": None, "equal": EqualWeights(["a", "b"])}.items():
+        module = Number()
+        fit(module, (torch.zeros(2, 1),), losses=module.losses, strategy=strategy)
+        steps[name] = module.value.item()
+    assert steps["none"] == steps["equal"] == pytest.approx((1 * 1 + 4 * 3) / (1 + 4), abs=1e-2)
+
+
+def test_what_a_strategy_learns_is_trained_along():
+    module, strategy = Number(), choose_strategy("uncertainty", ["a", "b"], [])
+    module.value = nn.Parameter(torch.tensor([2.8]), requires_grad=False)
+    # With losses that stand still, exp(-s) L / 2 + s / 2 is least where s is log L; no decay pulls s to zero.
+    fit(module, (torch.zeros(2, 1),), losses=module.losses, strategy=strategy, max_epochs=600, weight_decay=1.0)
+    learned = [s.item() for s in strategy.parameters()]
+    assert learned == pytest.approx([math.log(1.8**2), math.log(4 * 0.2**2)], abs=1e-2)
 
 
 def test_the_callers_device_wins_over_auto():

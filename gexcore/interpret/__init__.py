@@ -9,6 +9,7 @@ from .ablation import (
     pruned,
     silence_expression,
 )
+from .conflict import gradient_cosines
 from .patients import prediction_errors, project
 
 __all__ = [
@@ -16,6 +17,7 @@ __all__ = [
     "compare_gene_vectors",
     "compare_strategies",
     "compare_task_counts",
+    "gradient_cosines",
     "prediction_errors",
     "project",
     "prune_heads",

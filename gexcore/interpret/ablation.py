@@ -39,7 +39,7 @@ def pruned(model: TxT, heads: Iterable[tuple[int, int]]) -> Iterator[TxT]:
     ...     model.predict(test)
     """
     blocks = model.fitted_module().encoder.blocks
-    columns = []
+    parts = []
     for layer, head in heads:
         if not (1 <= layer <= len(blocks) and 1 <= head <= model.settings.n_heads):
             message = (
@@ -49,28 +49,29 @@ def pruned(model: TxT, heads: Iterable[tuple[int, int]]) -> Iterator[TxT]:
             raise ValueError(message)
         weight = blocks[layer - 1].attention.out.weight  # (E, D)
         width = weight.shape[1] // model.settings.n_heads
-        columns.append(weight[:, (head - 1) * width : head * width])
-    with _zeroed(columns):
+        parts.append((weight, slice((head - 1) * width, head * width)))
+    with _zeroed(parts):
         yield model
 
 
 @contextlib.contextmanager
-def _zeroed(parts: Sequence[torch.Tensor]) -> Iterator[None]:
-    """Parts of a model's weights are zero within the block and as they were after it."""
-    kept = [part.detach().clone() for part in parts]
+def _zeroed(parts: Sequence[tuple[torch.nn.Parameter, slice]]) -> Iterator[None]:
+    """Entries of weights, sliced along the last axis, are zero within the block and as they were after it."""
+    # Always through the parameter: a view of it would point to old memory once the model moved to another device.
+    kept = [weight.detach()[..., entries].clone() for weight, entries in parts]
     try:
         with torch.no_grad():
-            for part in parts:
-                part.zero_()
+            for weight, entries in parts:
+                weight[..., entries] = 0
         yield
     finally:
         with torch.no_grad():
-            for part, values in zip(parts, kept, strict=True):
-                part.copy_(values)
+            for (weight, entries), values in zip(parts, kept, strict=True):
+                weight[..., entries].copy_(values)
 
 
 def prune_heads(model: TxT, test: AnnData, *, train: AnnData | None = None) -> pd.DataFrame:
-    """Scores with one attention head removed at a time: in one layer, and in all layers at once.
+    """Scores with attention heads removed: each alone, all of one layer, and one number in all layers.
 
     Parameters
     ----------
@@ -91,6 +92,7 @@ def prune_heads(model: TxT, test: AnnData, *, train: AnnData | None = None) -> p
     removed |= {(str(layer), str(head)): [(layer, head)] for layer in layers for head in numbers}
     removed |= {(str(layer), "all"): [(layer, head) for head in numbers] for layer in layers}
     removed |= {("all", str(head)): [(layer, head) for layer in layers] for head in numbers}
+    removed["all", "all"] = [(layer, head) for layer in layers for head in numbers]
     tables = []
     for (layer, head), heads in removed.items():
         with pruned(model, heads):
@@ -110,9 +112,9 @@ def silence_expression(model: TxT, test: AnnData, *, train: AnnData | None = Non
     encoder = model.fitted_module().encoder
     parts = {}
     if encoder.term is not None:
-        parts["attention"] = [encoder.term.query.weight]
+        parts["attention"] = [(encoder.term.query.weight, slice(None))]
     if encoder.value is not None:
-        parts["tokens"] = [encoder.value.weight, encoder.value.bias]
+        parts["tokens"] = [(encoder.value.weight, slice(None)), (encoder.value.bias, slice(None))]
     silenced = {"none": [], **parts}
     if len(parts) == 2:
         silenced["both"] = parts["attention"] + parts["tokens"]

@@ -43,6 +43,9 @@ def project(embedding: pd.DataFrame, *, method: str = "tsne", perplexity: float 
         message = f"{len(embedding)} samples are too few for a map; 4 are the least"
         raise ValueError(message)
     x = embedding.to_numpy(float)
+    if x.shape[1] < 2 or (x == x[0]).all():
+        message = f"nothing to draw: {x.shape[1]} numbers per sample, and {len(np.unique(x, axis=0))} different samples"
+        raise ValueError(message)
     if method == "pca":
         plane = PCA(2, random_state=seed).fit_transform(x)
     else:

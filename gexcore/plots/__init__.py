@@ -3,19 +3,22 @@ returns them; nothing is shown or saved. :func:`use_theme` sets the one look the
 """
 
 from .cohorts import plot_expression, plot_labels, plot_matrix
-from .scores import plot_history, plot_scores
+from .patients import plot_embedding
+from .scores import plot_differences, plot_history, plot_pruning, plot_scores
 from .survival import plot_calibration, plot_kaplan_meier
-from .theme import LOWER_IS_BETTER, METRIC_NAMES, use_theme
+from .theme import METRIC_NAMES, use_theme
 
 __all__ = [
-    "LOWER_IS_BETTER",
     "METRIC_NAMES",
     "plot_calibration",
+    "plot_differences",
+    "plot_embedding",
     "plot_expression",
     "plot_history",
     "plot_kaplan_meier",
     "plot_labels",
     "plot_matrix",
+    "plot_pruning",
     "plot_scores",
     "use_theme",
 ]

@@ -20,7 +20,6 @@ METRIC_NAMES = {
     "pcc": "Pearson correlation",
     "scc": "Spearman correlation",
 }
-LOWER_IS_BETTER = {"ibs", "mae", "rmse"}
 
 
 def use_theme() -> None:

@@ -4,29 +4,13 @@ python -m pytest -s tests/benchmarks
 """
 
 import time
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from studies import BREAST, COHORTS, DEMO, read_breast_cancers
 
 import gexcore as gx
-
-COHORTS = Path(__file__).parents[3] / "shared" / "cohorts"
-DEMO = [
-    gx.Survival("os", time="os_time", event="os_event"),
-    gx.Classification("subtype"),
-    gx.Classification("grade"),
-    gx.Regression("age"),
-    gx.Regression("size"),
-]
-BREAST = [
-    gx.Survival("os", time="os_time", event="os_event"),
-    gx.Survival("pfi", time="pfi_time", event="pfi_event"),
-    gx.Classification("pam50"),
-    gx.Classification("t_stage"),
-    gx.Regression("age"),
-]
 
 
 def compare(cohort, tasks, seeds):
@@ -69,7 +53,6 @@ def test_shuffled_labels_give_a_c_index_of_one_half_on_demo():
 
 @pytest.mark.skipif(not (COHORTS / "tcga-brca").is_dir(), reason="needs the TCGA-BRCA tables")
 def test_txt_learns_pam50_on_tcga_breast_cancers_in_ten_minutes():
-    cohort = gx.read_cohort(COHORTS / "tcga-brca" / "expression.csv.gz", COHORTS / "tcga-brca" / "clinical.csv")
-    table, seconds = compare(cohort, BREAST, [0])
+    table, seconds = compare(read_breast_cancers(), BREAST, [0])
     assert seconds < 600
     assert table.loc[("pam50", "accuracy"), "txt"] >= table.loc[("pam50", "accuracy"), "linear"] - 0.03
