@@ -288,6 +288,6 @@ plt.show()
 #   embedding is one number per head.
 # - At the paper's size {glue:text}`head_share:.3f` of all parameters sit in the task heads.
 # - **What to doubt.** The equations follow the published code where the paper leaves room, and the preset `paper`
-#   differs from it on purpose: gene vectors start at random unless a table of vectors is given, task gradients are
-#   averaged instead of projected, targets and losses are standardised, heads start at the null prediction, and a
-#   time falls into the interval that contains it. Its curves cannot be laid over curves of that code.
+#   differs from it on purpose: gene vectors start at random unless a table of vectors is given, PCGrad works on the
+#   parameters below the heads instead of all, targets and losses are standardised, heads start at the null
+#   prediction, and a time falls into the interval that contains it. Its curves cannot be laid over curves of that code.

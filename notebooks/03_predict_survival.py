@@ -10,8 +10,8 @@
 #
 # **Method.** The same splits for every method, 70 percent training, 10 validation, 20 test. Each rival chooses its
 # penalty inside the training part; TxT uses the validation part to choose its epoch; all are judged on the test
-# part. TxT runs with the preset `quick`, gene vectors that start at random and averaged task gradients: what
-# follows is about that model, not about the published one with its network vectors and PCGrad.
+# part. TxT runs with the preset `quick`, gene vectors that start at random and averaged task losses: what follows is
+# about that model, not about the published one. Network vectors and PCGrad have the next two chapters.
 
 # %% tags=["parameters"]
 cohort: str = "transbig"  # or "demo"

@@ -17,7 +17,8 @@ edges: str = ""  # path of an edge list (gene, gene, score); "" is the network o
 dimensions: int = 16  # numbers per gene vector; the paper uses 64
 min_score: float = 0.0  # edges with a lower score are left out
 n_splits: int = 2  # divisions of the cohort on which the vectors are compared
-max_epochs: int = 0  # of TxT; 0 leaves it to the preset "quick"
+preset: str = "quick"  # of TxT: "quick" or "paper"
+max_epochs: int = 0  # of TxT; 0 leaves it to the preset
 
 # %%
 import warnings
@@ -132,7 +133,7 @@ kinds = {
     "rewired": from_rewired,
     "random": gx.network.random_vectors(vectors),
 }
-settings = {"preset": "quick"} | ({"max_epochs": max_epochs} if max_epochs else {})
+settings = {"preset": preset} | ({"max_epochs": max_epochs} if max_epochs else {})
 scores = gx.interpret.compare_gene_vectors(
     cohort, tasks, kinds, seeds=range(n_splits), **settings
 )

@@ -14,15 +14,9 @@
 # %% tags=["parameters"]
 cohort: str = "transbig"  # or "demo"
 n_splits: int = 4  # divisions of the cohort on which the strategies are compared
-strategies: list = [
-    "equal",
-    "uncertainty",
-    "gradnorm",
-    "pcgrad",
-    "pcgrad-fast",
-    "upgrad",
-]  # any of gexcore.multitask.STRATEGIES
-max_epochs: int = 0  # of TxT; 0 leaves it to the preset "quick"
+strategies: str = "equal uncertainty gradnorm pcgrad pcgrad-fast upgrad"  # of gexcore.multitask.STRATEGIES
+preset: str = "quick"  # of TxT: "quick" or "paper"
+max_epochs: int = 0  # of TxT; 0 leaves it to the preset
 
 # %%
 import matplotlib.pyplot as plt
@@ -35,7 +29,7 @@ import gexcore as gx
 
 gx.plots.use_theme()
 data, tasks = gx.load_cohort(cohort), gx.load_tasks(cohort)
-settings = {"preset": "quick"} | ({"max_epochs": max_epochs} if max_epochs else {})
+settings = {"preset": preset} | ({"max_epochs": max_epochs} if max_epochs else {})
 
 # %% [markdown]
 # ## Gradient surgery
@@ -140,7 +134,7 @@ assert (
 
 # %% tags=["nbval-ignore-output"]
 scores = gx.interpret.compare_strategies(
-    data, tasks, strategies, seeds=range(n_splits), **settings
+    data, tasks, strategies.split(), seeds=range(n_splits), **settings
 )
 gx.comparison.mean_scores(gx.comparison.headlines(scores)).T.round(3)
 

@@ -14,7 +14,8 @@
 # %% tags=["parameters"]
 cohort: str = "transbig"  # or "demo": the cohort of the cluster folds
 n_splits: int = 5  # random divisions beside the five cluster folds
-max_epochs: int = 0  # of TxT; 0 leaves it to the preset "quick"
+preset: str = "quick"  # of TxT: "quick" or "paper"
+max_epochs: int = 0  # of TxT; 0 leaves it to the preset
 share_missing: float = 0.25  # of the genes, which the other hospital does not measure
 
 # %%
@@ -28,7 +29,7 @@ import gexcore as gx
 
 gx.plots.use_theme()
 data, tasks = gx.load_cohort(cohort), gx.load_tasks(cohort)
-settings = {"preset": "quick"} | ({"max_epochs": max_epochs} if max_epochs else {})
+settings = {"preset": preset} | ({"max_epochs": max_epochs} if max_epochs else {})
 survival, others = tasks[0], tasks[1:]
 MODELS = {
     "TxT": lambda seed: gx.TxT(tasks, seed=seed, **settings),

@@ -14,7 +14,8 @@
 # %% tags=["parameters"]
 cohort: str = "demo"  # or "transbig"
 seed: int = 0  # of the split, the model and the map
-max_epochs: int = 0  # of TxT; 0 leaves it to the preset "quick"
+preset: str = "quick"  # of TxT: "quick" or "paper"
+max_epochs: int = 0  # of TxT; 0 leaves it to the preset
 n_neighbours: int = 10  # in the counts at the end
 
 # %%
@@ -28,7 +29,7 @@ import gexcore as gx
 
 gx.plots.use_theme()
 data, tasks = gx.load_cohort(cohort), gx.load_tasks(cohort)
-settings = {"preset": "quick"} | ({"max_epochs": max_epochs} if max_epochs else {})
+settings = {"preset": preset} | ({"max_epochs": max_epochs} if max_epochs else {})
 # Half of the patients are test patients here: a map needs people.
 train, val, test = gx.split(data, tasks, seed=seed, fractions=(0.4, 0.1, 0.5))
 model = gx.TxT(tasks, seed=seed, **settings).fit(train, val)

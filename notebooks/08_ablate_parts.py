@@ -12,10 +12,11 @@
 
 # %% tags=["parameters"]
 cohort: str = "transbig"  # or "demo"
-n_splits: int = 4  # divisions of the cohort for models trained without a part
+n_splits: int = 3  # divisions of the cohort for models trained without a part
 n_layers: int = 2  # of the model whose heads are removed
 n_heads: int = 4
-max_epochs: int = 0  # of TxT; 0 leaves it to the preset "quick"
+preset: str = "quick"  # of TxT: "quick" or "paper"
+max_epochs: int = 0  # of TxT; 0 leaves it to the preset
 
 # %%
 import matplotlib.pyplot as plt
@@ -26,14 +27,13 @@ import gexcore as gx
 
 gx.plots.use_theme()
 data, tasks = gx.load_cohort(cohort), gx.load_tasks(cohort)
-settings = {"preset": "quick"} | ({"max_epochs": max_epochs} if max_epochs else {})
+settings = {"preset": preset} | ({"max_epochs": max_epochs} if max_epochs else {})
 
 # %% [markdown]
 # ## Switching off heads
 #
-# A model like the paper's in kind: expression enters through the attention scores alone, all gene vectors are laid
-# side by side. Each head is removed in one layer, in all layers, and each layer loses all its heads at once. What
-# then remains of that layer's attention is the residual connection.
+# A model with several layers and heads. Each head is removed in one layer and in all layers, each layer loses all its
+# heads at once, and at last all heads go: of attention, only the residual connections then remain.
 
 # %% tags=["nbval-ignore-output"]
 train, val, test = gx.split(data, tasks, seed=0)
@@ -42,8 +42,6 @@ model = gx.TxT(
     n_layers=n_layers,
     n_heads=n_heads,
     d_model=8 * n_heads,
-    value_path=False,
-    pooling="flatten",
     **settings,
 ).fit(train, val)
 pruning = gx.interpret.prune_heads(model, test, train=train)

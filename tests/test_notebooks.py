@@ -3,6 +3,7 @@
 import nbformat
 import pytest
 import run
+import yaml
 
 SOURCES = sorted(run.HERE.glob("[0-9][0-9]_*.py"))
 every_notebook = pytest.mark.parametrize("source", SOURCES, ids=lambda path: path.stem)
@@ -31,6 +32,12 @@ def test_a_notebook_has_one_parameters_cell(source):
 
 def test_every_stored_notebook_has_a_source():
     assert {p.stem for p in run.HERE.glob("*.ipynb")} == {p.stem for p in SOURCES}
+
+
+@pytest.mark.parametrize("settings", sorted(run.HERE.glob("params/*.yaml")), ids=lambda path: path.stem)
+def test_paper_scale_settings_are_parameters_of_their_notebook(settings):
+    (source,) = [s for s in SOURCES if s.stem == settings.stem]
+    run.check_parameters(source, yaml.safe_load(settings.read_text()))
 
 
 # ----------------------------------------------------------------------------------------------- runner
