@@ -184,8 +184,10 @@ def node2vec(
     ValueError
         A setting out of its range, or no edge left to walk on.
     """
-    from fastnode2vec import Graph  # numba and gensim take seconds to load
-    from fastnode2vec.node2vec import set_seed
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # its import looks for a notebook's progress bar, which is never shown
+        from fastnode2vec import Graph  # numba and gensim take seconds to load
+        from fastnode2vec.node2vec import set_seed
     from gensim.models import Word2Vec
 
     if not 0 <= holdout < 1:

@@ -1,11 +1,13 @@
 """Known cohorts: where each comes from, its units and its licence, and how it becomes an AnnData.
 
-``demo`` is simulated and travels with the package; ``transbig`` is real and is read from scikit-survival.
+``demo`` and ``demo-pan-cancer`` are simulated and travel with the package; ``transbig`` is real and is read from
+scikit-survival.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
@@ -18,12 +20,13 @@ from .tasks import Classification, Regression, Survival, Task
 def load_cohort(name: str) -> AnnData:
     """Load a cohort by name.
 
-    ========== ========= ===== ==========================================================================
-    name       samples   genes clinical columns
-    ========== ========= ===== ==========================================================================
-    demo       400       200   age, size, grade, subtype, os_time, os_event, rfs_time, rfs_event
-    transbig   198       76    age, size, grade, er, dmfs_time, dmfs_event
-    ========== ========= ===== ==========================================================================
+    =============== ========= ===== ==========================================================================
+    name            samples   genes clinical columns
+    =============== ========= ===== ==========================================================================
+    demo            400       200   age, size, grade, subtype, os_time, os_event, rfs_time, rfs_event
+    demo-pan-cancer 1000      300   cancer_type, age, os_time, os_event
+    transbig        198       76    age, size, grade, er, dmfs_time, dmfs_event
+    =============== ========= ===== ==========================================================================
 
     Returns
     -------
@@ -84,24 +87,38 @@ def data_path(name: str) -> Path:
     return path
 
 
-def load_truth() -> pd.DataFrame:
-    """Read what is planted in ``demo``: one row per gene (index), columns as described in ``data/README.md``.
+def load_truth(name: str = "demo") -> pd.DataFrame:
+    """Read what is planted in a simulated cohort: one row per gene (index), columns as described in ``data/README.md``.
 
-    Empty cells of ``module``, ``partner`` and ``traits`` are empty strings.
+    Empty cells of text columns, such as ``module``, are empty strings.
+
+    Raises
+    ------
+    ValueError
+        The cohort is not simulated, so nobody knows.
+
+    Examples
+    --------
+    >>> load_truth("demo-pan-cancer").loc["ECM_01", "role"]
+    'anchor'
     """
-    return pd.read_csv(data_path("demo/truth.csv"), index_col="gene", keep_default_na=False)
+    if name not in _SIMULATED:
+        message = f"no truth is known of {name!r}; simulated cohorts: {', '.join(_SIMULATED)}"
+        raise ValueError(message)
+    return pd.read_csv(data_path(f"{name}/truth.csv"), index_col="gene", keep_default_na=False)
 
 
 # ---------------------------------------------------------------------------------------------- parsers
 
 
-def _demo() -> AnnData:
-    cohort = read_cohort(data_path("demo/expression.csv"), data_path("demo/clinical.csv"))
+def _simulated(name: str) -> AnnData:
+    cohort = read_cohort(data_path(f"{name}/expression.csv"), data_path(f"{name}/clinical.csv"))
+    units = {"age": "years", "size": "mm", "os_time": "months", "rfs_time": "months"}
     cohort.uns |= {
         "citation": "Simulated by gexcore.simulate; no patient behind it.",
         "licence": "BSD-3-Clause",
-        "note": "Gene and subtype names are invented; load_truth() tells what is planted.",
-        "units": {"X": "log2(TPM + 1)", "age": "years", "size": "mm", "os_time": "months", "rfs_time": "months"},
+        "note": _SIMULATED[name],
+        "units": {"X": "log2(TPM + 1)"} | {column: unit for column, unit in units.items() if column in cohort.obs},
     }
     return cohort
 
@@ -135,7 +152,16 @@ def _transbig() -> AnnData:
     return cohort
 
 
-_COHORTS: dict[str, Callable[[], AnnData]] = {"demo": _demo, "transbig": _transbig}
+_SIMULATED = {
+    "demo": "Gene and subtype names are invented; load_truth() tells what is planted.",
+    "demo-pan-cancer": (
+        "Names of genes and cancer types are invented; load_truth('demo-pan-cancer') tells what is planted."
+    ),
+}
+_COHORTS: dict[str, Callable[[], AnnData]] = {
+    **{name: partial(_simulated, name) for name in _SIMULATED},
+    "transbig": _transbig,
+}
 _TASKS: dict[str, tuple[Task, ...]] = {
     "demo": (
         Survival("os", time="os_time", event="os_event"),
@@ -143,6 +169,11 @@ _TASKS: dict[str, tuple[Task, ...]] = {
         Classification("grade"),
         Regression("age"),
         Regression("size"),
+    ),
+    "demo-pan-cancer": (
+        Survival("os", time="os_time", event="os_event"),
+        Classification("cancer_type"),
+        Regression("age"),
     ),
     "transbig": (
         Survival("dmfs", time="dmfs_time", event="dmfs_event"),

@@ -13,7 +13,7 @@
 
 # %% tags=["parameters"]
 cohort: str = "transbig"  # or "demo": the cohort of the cluster folds
-n_splits: int = 5  # random divisions beside the five cluster folds
+n_splits: int = 3  # random divisions beside the five cluster folds
 preset: str = "quick"  # of TxT: "quick" or "paper"
 max_epochs: int = 0  # of TxT; 0 leaves it to the preset
 share_missing: float = 0.25  # of the genes, which the other hospital does not measure
@@ -82,14 +82,10 @@ table = scores.pivot_table(
 table.rename(index=gx.plots.METRIC_NAMES).rename_axis(columns=None).round(3)
 
 # %% tags=["nbval-ignore-output"]
-figure, axes = plt.subplots(1, 3, figsize=(9, 2.2), sharex=True)
-for ax, (name, part) in zip(
-    axes,
-    scores[scores["metric"] == "c_index"].groupby("folds", sort=False),
-    strict=True,
-):
-    gx.plots.plot_scores(part, ax=ax).set_title(name)
-    ax.set_xlabel("C-index")
+on_survival = scores[scores["metric"] == "c_index"]
+figure, ax = plt.subplots(figsize=(7.4, 3.2))
+shown = on_survival.assign(model=on_survival["model"] + ", " + on_survival["folds"])
+gx.plots.plot_scores(shown, ax=ax)
 plt.show()
 
 # %% [markdown]
@@ -135,7 +131,7 @@ print(*dict.fromkeys(str(w.message) for w in said), sep="\n")
 # %% tags=["nbval-ignore-output"]
 tables = []
 for name, (prediction, patients) in applied.items():
-    found = gx.comparison.bootstrap_scores(prediction, patients, n=200)
+    found = gx.comparison.bootstrap_scores(prediction, patients, n=100)
     tables.append(gx.comparison.headlines(found).assign(cohort=name))
 external = pd.concat(tables)
 external["text"] = external.apply(
@@ -175,6 +171,41 @@ table = gx.comparison.headlines(recorded).pivot_table(
 table.rename(index=gx.plots.METRIC_NAMES).rename_axis(columns=None)
 
 # %% [markdown]
-# ## What was found
+# What this chapter claims is checked whenever it runs at its default settings:
+
+# %%
+by_default = (cohort, n_splits, preset, max_epochs, share_missing) == (
+    "transbig",
+    3,
+    "quick",
+    0,
+    0.25,
+)
+if by_default:
+    mean = on_survival.groupby(["model", "folds"])["value"].mean()
+    for model_name in ("TxT", "elastic-net Cox"):
+        for kind in ("clusters of TxT", "clusters of expression"):
+            assert mean[model_name, "random"] > mean[model_name, kind]
+    for kind in ("clusters of TxT", "clusters of expression"):
+        assert mean["TxT", kind] < mean["elastic-net Cox", kind] + 0.05
+    found = external.set_index(["cohort", "task", "metric"])["value"]
+    for kind in ("zscore", "quantile"):
+        for task, metric in (("os", "c_index"), ("subtype", "accuracy")):
+            better = found[f"away, {kind}", task, metric]
+            assert better > found["away, as it is", task, metric] + 0.03
+    real = recorded[recorded["metric"] == "c_index"].set_index(["model", "to"])["low"]
+    assert real["TxT, shared genes", "NKI, zscore"] > 0.5
+    assert real["TxT, shared genes", "NKI, as it is"] < 0.5
+
+# %% [markdown]
+# ## What was found, at the default settings
 #
-# FOUND
+# - Tested on a kind of patient they have not seen, both models lose most of what they know about survival, and TxT
+#   loses its lead. That it stays ahead in every task, as the paper reports for SCAN-B, **does not hold here**.
+# - What looks like a failure to generalise can be a matter of units. In the simulated hospital, the model is lost on
+#   the values as they come, and close to its score at home once they are brought to the training scale.
+# - From TCGA to the Netherlands Cancer Institute, 76 shared genes are enough to rank patients better than chance, the
+#   interval says, once harmonised; without it, not. Age does not travel: these patients are much younger.
+# - **What to doubt.** Clusters of TxT have seen the outcomes of all patients. Harmonising assumes that two cohorts
+#   are samples of about the same population, which the simulated one is by construction and the real one is not
+#   quite. In the real one, 36 deaths carry the C-index, and one model was trained, not ten.

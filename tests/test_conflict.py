@@ -62,9 +62,7 @@ def test_a_task_against_itself_with_the_opposite_sign_conflicts_fully(cohort):
     with torch.no_grad():
         young[-1].weight.neg_()
         young[-1].bias.neg_()
-    assert gradient_cosines(model, cohort).loc["age", "youth"] == pytest.approx(
-        1, abs=1e-4
-    )  # mirrored
+    assert gradient_cosines(model, cohort).loc["age", "youth"] == pytest.approx(1, abs=1e-4)  # mirrored
     with torch.no_grad():
         young[-1].weight.neg_()
         young[-1].bias.neg_()

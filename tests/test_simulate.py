@@ -1,6 +1,8 @@
 """The simulated cohort holds what its truth table says, and the embedded files are this very cohort."""
 
 import dataclasses
+import runpy
+import sys
 from pathlib import Path
 
 import networkx as nx
@@ -12,9 +14,9 @@ from scipy.stats import kruskal, spearmanr
 from sklearn.metrics import adjusted_rand_score
 from sksurv.metrics import concordance_index_censored
 
-from gexcore.simulate import MODULES, SUBTYPES, main, simulate_cohort, write_cohort
+from gexcore.simulate import MODULES, SUBTYPES, simulate_cohort, write_cohort
 
-DEMO = Path(__file__).parents[1] / "data" / "demo"
+DATA = Path(__file__).parents[1] / "data"
 
 
 @pytest.fixture(scope="module")
@@ -51,12 +53,22 @@ def cox_summary(simulated, endpoint="os"):
 # ------------------------------------------------------------------------------------------------ files
 
 
-def test_embedded_files_are_what_the_simulator_writes_byte_for_byte(tmp_path):
-    main([str(tmp_path)])
+@pytest.mark.parametrize(("name", "options"), [("demo", []), ("demo-pan-cancer", ["--pan-cancer"])])
+def test_embedded_files_are_what_the_command_writes_byte_for_byte(name, options, tmp_path, monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["gexcore.simulate", str(tmp_path), *options])
+    runpy.run_module("gexcore.simulate", run_name="__main__")
     written = {f.name: f.read_bytes() for f in tmp_path.iterdir()}
-    assert written == {f.name: f.read_bytes() for f in DEMO.iterdir()}
-    assert sum(map(len, written.values())) < 1_000_000
+    assert written == {f.name: f.read_bytes() for f in (DATA / name).iterdir()}
+    assert sum(map(len, written.values())) < 1_600_000
     assert not any(b"\r" in content for content in written.values())
+
+
+def test_options_of_the_command_reach_the_simulator(tmp_path, monkeypatch):
+    options = ["--n-samples", "30", "--n-genes", "70", "--seed", "4"]
+    monkeypatch.setattr(sys, "argv", ["gexcore.simulate", str(tmp_path), *options])
+    runpy.run_module("gexcore.simulate", run_name="__main__")
+    expression = pd.read_csv(tmp_path / "expression.csv", index_col="sample")
+    pd.testing.assert_frame_equal(expression, simulate_cohort(n_samples=30, n_genes=70, seed=4).expression)
 
 
 def test_files_read_back_to_the_tables_they_were_written_from(tmp_path, demo):
@@ -240,7 +252,7 @@ def test_gene_sets_are_the_modules_and_three_sets_by_chance(demo):
     assert list(demo.gene_sets) == [*MODULES, "CHANCE_1", "CHANCE_2", "CHANCE_3"]
     for name in MODULES:
         assert set(demo.gene_sets[name]) == set(demo.truth.loc[demo.truth["module"] == name, "gene"])
-    lines = (DEMO / "gene_sets.gmt").read_text().splitlines()
+    lines = (DATA / "demo" / "gene_sets.gmt").read_text().splitlines()
     assert {line.split("\t")[0]: line.split("\t")[2:] for line in lines} == demo.gene_sets
 
 

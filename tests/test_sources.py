@@ -8,25 +8,47 @@ import pytest
 from anndata import read_h5ad
 from sksurv.datasets import load_breast_cancer
 
-from gexcore.simulate import simulate_cohort
-from gexcore.sources import data_path, load_cohort, load_truth
+from gexcore.simulate import simulate_cohort, simulate_pan_cancer
+from gexcore.sources import data_path, load_cohort, load_tasks, load_truth
+from gexcore.tasks import Survival
+
+SIMULATED = {"demo": simulate_cohort, "demo-pan-cancer": simulate_pan_cancer}
 
 
-def test_demo_is_the_simulated_cohort():
-    cohort, simulated = load_cohort("demo"), simulate_cohort()
-    assert cohort.shape == (400, 200)
+@pytest.mark.parametrize(("name", "shape"), [("demo", (400, 200)), ("demo-pan-cancer", (1000, 300))])
+def test_demo_cohorts_are_the_simulated_cohorts(name, shape):
+    cohort, simulated = load_cohort(name), SIMULATED[name]()
+    assert cohort.shape == shape
     expected = simulated.expression.loc[cohort.obs_names, cohort.var_names]
     np.testing.assert_allclose(cohort.X, expected, atol=1e-5)
+    assert list(cohort.obs) == list(simulated.clinical)
     for column in simulated.clinical:
         left, right = cohort.obs[column], simulated.clinical.loc[cohort.obs_names, column]
         assert (left.isna().to_numpy() == right.isna().to_numpy()).all()
         assert (left.dropna().astype(str).astype(object) == right[right.notna()].astype(left.dtype).astype(str)).all()
 
 
-def test_truth_is_the_simulated_truth_indexed_by_gene():
-    truth, planted = load_truth(), simulate_cohort().truth.set_index("gene")
+@pytest.mark.parametrize("name", SIMULATED)
+def test_truth_is_the_simulated_truth_indexed_by_gene(name):
+    truth, planted = load_truth(name), SIMULATED[name]().truth.set_index("gene")
     pd.testing.assert_frame_equal(truth, planted, check_dtype=False)
-    assert set(truth.index) == set(load_cohort("demo").var_names)
+    assert set(truth.index) == set(load_cohort(name).var_names)
+
+
+def test_truth_is_that_of_demo_unless_another_is_asked_for_and_real_cohorts_have_none():
+    pd.testing.assert_frame_equal(load_truth(), load_truth("demo"))
+    with pytest.raises(ValueError, match="no truth is known of 'transbig'; simulated cohorts: demo, demo-pan-cancer"):
+        load_truth("transbig")
+
+
+@pytest.mark.parametrize("name", ["demo", "demo-pan-cancer", "transbig"])
+def test_tasks_of_a_cohort_find_their_labels_in_it(name):
+    labels = load_cohort(name).obs
+    tasks = load_tasks(name)
+    assert isinstance(tasks[0], Survival)
+    for task in tasks:
+        columns = [task.time, task.event] if isinstance(task, Survival) else [task.column or task.name]
+        assert labels[columns].notna().all(axis=1).mean() > 0.9
 
 
 def test_transbig_has_the_numbers_of_its_source():
@@ -51,7 +73,7 @@ def test_unknown_grades_of_transbig_are_missing_labels():
     assert set(grade.dropna()) == {"poorly differentiated", "intermediate", "well differentiated"}
 
 
-@pytest.mark.parametrize("name", ["demo", "transbig"])
+@pytest.mark.parametrize("name", ["demo", "demo-pan-cancer", "transbig"])
 def test_cohorts_say_where_they_come_from_and_survive_a_file(name, tmp_path):
     cohort = load_cohort(name)
     assert cohort.uns["name"] == name
@@ -63,7 +85,7 @@ def test_cohorts_say_where_they_come_from_and_survive_a_file(name, tmp_path):
 
 
 def test_unknown_cohort_is_refused_with_the_known_ones():
-    with pytest.raises(ValueError, match="no cohort is called 'tcga'; known cohorts: demo, transbig"):
+    with pytest.raises(ValueError, match="no cohort is called 'tcga'; known cohorts: demo, demo-pan-cancer, transbig"):
         load_cohort("tcga")
 
 

@@ -1,4 +1,4 @@
-"""Cohorts with known truth: expression, clinical table, network and gene sets drawn from a written model.
+"""A breast cancer cohort with known truth: expression, clinical table, network and gene sets from a written model.
 
 Shapes: N samples, G genes, M modules. All gene, module and subtype names are invented.
 
@@ -20,13 +20,21 @@ The model, with e standing for independent standard normal noise and ~x for x st
 
 from __future__ import annotations
 
-import argparse
-from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
+
+from .common import (
+    SimulatedCohort,
+    check_scales,
+    check_sizes,
+    draw_age,
+    follow_up,
+    module_sets,
+    sample_names,
+    standardised,
+)
 
 SUBTYPES = {"hormonal": 0.32, "cycling": 0.22, "amplified": 0.18, "basal": 0.16, "stromal": 0.12}
 AGE_SHIFT = {"hormonal": 2.0, "cycling": 0.0, "amplified": -1.0, "basal": -5.0, "stromal": 2.0}
@@ -62,36 +70,6 @@ PAIRS = {("ECM_02", "ECM_03"): 0.30, ("HYPOX_02", "METAB_02"): 0.35, ("IMMUNE_02
 PAIR_MAIN = 0.12  # each gene of a pair also acts alone, so that high-high is worst and low-low is not
 
 
-@dataclass(frozen=True)
-class SimulatedCohort:
-    """A simulated cohort and everything that is true of it.
-
-    Attributes
-    ----------
-    expression : pandas.DataFrame
-        Samples x genes, log2(TPM + 1), rounded to 3 decimals.
-    clinical : pandas.DataFrame
-        Samples x ``age`` (years), ``size`` (mm), ``grade`` (1 to 3), ``subtype``, ``os_time`` and ``rfs_time``
-        (months), ``os_event`` and ``rfs_event`` (1 = it happened); some cells are missing.
-    network : pandas.DataFrame
-        Undirected edges ``gene_a``, ``gene_b``, ``score`` (150 to 999, STRING's scale).
-    gene_sets : dict of str to list of str
-        One set per module and three sets of genes drawn by chance.
-    truth : pandas.DataFrame
-        One row per gene: ``gene``, ``module``, ``role``, ``log_hazard_ratio`` (per SD of its expression),
-        ``partner``, ``pair_log_hazard_ratio`` (of the product of both standardised genes), ``traits``.
-    log_hazard : pandas.Series
-        The true eta of every sample: no model can rank better on average.
-    """
-
-    expression: pd.DataFrame
-    clinical: pd.DataFrame
-    network: pd.DataFrame
-    gene_sets: dict[str, list[str]]
-    truth: pd.DataFrame
-    log_hazard: pd.Series
-
-
 def simulate_cohort(
     *,
     n_samples: int = 400,
@@ -119,6 +97,11 @@ def simulate_cohort(
     Returns
     -------
     SimulatedCohort
+        ``clinical`` holds ``age`` (years), ``size`` (mm), ``grade`` (1 to 3), ``subtype``, ``os_time`` and
+        ``rfs_time`` (months), ``os_event`` and ``rfs_event`` (1 = it happened); some cells are missing. ``truth``
+        holds ``gene``, ``module``, ``role``, ``log_hazard_ratio`` (per SD of its expression), ``partner``,
+        ``pair_log_hazard_ratio`` (of the product of both standardised genes) and ``traits``. ``gene_sets`` holds
+        the modules and three sets of genes drawn by chance.
 
     Raises
     ------
@@ -131,14 +114,17 @@ def simulate_cohort(
     >>> simulated.expression.shape
     (50, 80)
     """
-    _check(n_samples=n_samples, n_genes=n_genes, scales=(hazard_scale, pair_scale), missing=missing)
+    check_sizes(n_samples, n_genes, least=(MIN_SAMPLES, MIN_GENES))
+    check_scales(hazard_scale=hazard_scale, pair_scale=pair_scale)
+    if not 0 <= missing <= 0.5:
+        message = f"missing is a share of the grades between 0 and 0.5, got {missing}"
+        raise ValueError(message)
     rng = np.random.default_rng(seed)
-    samples = pd.Index([f"P{i:0{len(str(n_samples))}d}" for i in range(1, n_samples + 1)], name="sample")
+    samples = sample_names(n_samples)
     truth = _truth(n_genes, hazard_scale, pair_scale)
 
     subtype = rng.choice(len(SUBTYPES), size=n_samples, p=list(SUBTYPES.values()))
-    shift = np.array(list(AGE_SHIFT.values()))[subtype]
-    age = np.round(np.clip(60 + shift + 12 * rng.standard_normal(n_samples), 25, 90))
+    age = draw_age(rng, np.array(list(AGE_SHIFT.values()))[subtype])
     activity = _activity(rng, subtype, age)
     expression = _expression(rng, activity, truth, samples)
     grade, size = _grade_and_size(rng, activity)
@@ -147,50 +133,14 @@ def simulate_cohort(
 
     clinical = pd.DataFrame({"age": age, "size": size, "grade": grade}, index=samples).astype("Int64")
     clinical["subtype"] = np.array(list(SUBTYPES), dtype=object)[subtype]
-    clinical = clinical.join(_follow_up(rng, eta, samples))
+    clinical = clinical.join(follow_up(rng, eta, samples, {"os": 130.0, "rfs": 160.0}))
     network = _network(rng, truth)
     gene_sets = _gene_sets(rng, truth)
     _hide(rng, clinical, missing)
     return SimulatedCohort(expression, clinical, network, gene_sets, truth, pd.Series(eta, samples, name="log_hazard"))
 
 
-def write_cohort(simulated: SimulatedCohort, folder: str | Path) -> Path:
-    """Write ``expression.csv``, ``clinical.csv``, ``network.tsv``, ``gene_sets.gmt`` and ``truth.csv``.
-
-    Equal cohorts give equal bytes: three decimals for expression, one for months, one line feed at every line end.
-
-    Returns
-    -------
-    pathlib.Path
-        The folder, made where it was not there.
-    """
-    folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    simulated.expression.to_csv(folder / "expression.csv", float_format="%.3f", lineterminator="\n")
-    simulated.clinical.to_csv(folder / "clinical.csv", float_format="%.1f", lineterminator="\n")
-    simulated.network.to_csv(folder / "network.tsv", sep="\t", index=False, lineterminator="\n")
-    simulated.truth.to_csv(folder / "truth.csv", float_format="%g", index=False, lineterminator="\n")
-    lines = ["\t".join([name, "simulated", *genes]) + "\n" for name, genes in simulated.gene_sets.items()]
-    (folder / "gene_sets.gmt").write_text("".join(lines), encoding="utf-8", newline="\n")
-    return folder
-
-
 # ------------------------------------------------------------------------------------------------ steps
-
-
-def _check(*, n_samples: int, n_genes: int, scales: Sequence[float], missing: float) -> None:
-    if n_samples < MIN_SAMPLES or n_genes < MIN_GENES:
-        message = (
-            f"a simulated cohort needs at least {MIN_SAMPLES} samples and {MIN_GENES} genes, "
-            f"got n_samples={n_samples} and n_genes={n_genes}"
-        )
-        raise ValueError(message)
-    if not np.isfinite(scales).all():
-        message = f"hazard_scale and pair_scale must be finite numbers, got {scales[0]} and {scales[1]}"
-        raise ValueError(message)
-    if not 0 <= missing <= 0.5:
-        message = f"missing is a share of the grades between 0 and 0.5, got {missing}"
-        raise ValueError(message)
 
 
 def _truth(n_genes: int, hazard_scale: float, pair_scale: float) -> pd.DataFrame:
@@ -228,18 +178,12 @@ def _truth(n_genes: int, hazard_scale: float, pair_scale: float) -> pd.DataFrame
     )
 
 
-def _standardised(x: np.ndarray) -> np.ndarray:
-    """Columns with mean 0 and SD 1; a constant column becomes 0."""
-    sd = x.std(axis=0)
-    return (x - x.mean(axis=0)) / np.where(sd > 0, sd, 1.0)
-
-
 def _activity(rng: np.random.Generator, subtype: np.ndarray, age: np.ndarray) -> dict[str, np.ndarray]:
     """Standardised activity (N,) of every module."""
     activity = {}
     for name, module in MODULES.items():
         noise = rng.standard_normal(len(age))
-        activity[name] = _standardised(np.array(module.means)[subtype] + module.drift * (age - 60) / 12 + noise)
+        activity[name] = standardised(np.array(module.means)[subtype] + module.drift * (age - 60) / 12 + noise)
     return activity
 
 
@@ -271,7 +215,7 @@ def _grade_and_size(rng: np.random.Generator, activity: dict[str, np.ndarray]) -
 
 def _log_hazard(clinical_effect: np.ndarray, expression: pd.DataFrame, truth: pd.DataFrame) -> np.ndarray:
     """Eta (N,): terms are added one after the other, since a matrix product may round differently on another CPU."""
-    z = dict(zip(expression.columns, _standardised(expression.to_numpy()).T, strict=True))
+    z = dict(zip(expression.columns, standardised(expression.to_numpy()).T, strict=True))
     eta = clinical_effect
     for row in truth.itertuples():
         if row.log_hazard_ratio:
@@ -279,17 +223,6 @@ def _log_hazard(clinical_effect: np.ndarray, expression: pd.DataFrame, truth: pd
         if row.partner and row.gene < row.partner:
             eta = eta + row.pair_log_hazard_ratio * z[row.gene] * z[row.partner]
     return eta - eta.mean()
-
-
-def _follow_up(rng: np.random.Generator, eta: np.ndarray, samples: pd.Index) -> pd.DataFrame:
-    n = len(eta)
-    death, recurrence = (scale * (rng.standard_exponential(n) * np.exp(-eta)) ** (1 / 1.3) for scale in (130.0, 160.0))
-    end = np.minimum(rng.uniform(60, 120, n), 300 * rng.standard_exponential(n))
-    columns = {}
-    for endpoint, time in {"os": death, "rfs": np.minimum(recurrence, death)}.items():
-        columns[f"{endpoint}_time"] = np.maximum(np.round(np.minimum(time, end), 1), 0.1)
-        columns[f"{endpoint}_event"] = (time <= end).astype(int)
-    return pd.DataFrame(columns, index=samples).astype({"os_event": "Int64", "rfs_event": "Int64"})
 
 
 def _network(rng: np.random.Generator, truth: pd.DataFrame) -> pd.DataFrame:
@@ -315,7 +248,7 @@ def _network(rng: np.random.Generator, truth: pd.DataFrame) -> pd.DataFrame:
 
 
 def _gene_sets(rng: np.random.Generator, truth: pd.DataFrame) -> dict[str, list[str]]:
-    sets = {name: truth.loc[truth["module"] == name, "gene"].tolist() for name in MODULES}
+    sets = module_sets(truth)
     size = len(truth) // 10
     for i in range(1, 4):
         sets[f"CHANCE_{i}"] = truth["gene"][np.sort(rng.choice(len(truth), size, replace=False))].tolist()
@@ -333,18 +266,3 @@ def _hide(rng: np.random.Generator, clinical: pd.DataFrame, missing: float) -> N
         rows = rng.choice(len(clinical), int(share * len(clinical)), replace=False)
         for column in columns:
             clinical.iloc[rows, clinical.columns.get_loc(column)] = np.nan
-
-
-def main(arguments: Sequence[str] | None = None) -> None:
-    """``python -m gexcore.simulate FOLDER``: write the demo cohort, or another with options."""
-    parser = argparse.ArgumentParser(prog="python -m gexcore.simulate", description="Write a simulated cohort.")
-    parser.add_argument("folder", type=Path)
-    parser.add_argument("--n-samples", type=int, default=400)
-    parser.add_argument("--n-genes", type=int, default=200)
-    parser.add_argument("--seed", type=int, default=0)
-    options = vars(parser.parse_args(arguments))
-    write_cohort(simulate_cohort(**{k: v for k, v in options.items() if k != "folder"}), options["folder"])
-
-
-if __name__ == "__main__":
-    main()
