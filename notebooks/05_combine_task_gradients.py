@@ -14,7 +14,7 @@
 # %% tags=["parameters"]
 cohort: str = "transbig"  # or "demo"
 n_splits: int = 2  # divisions of the cohort on which the strategies are compared
-strategies: str = "equal uncertainty gradnorm pcgrad pcgrad-fast upgrad"  # of gexcore.multitask.STRATEGIES
+strategies: str = "equal uncertainty gradnorm pcgrad pcgrad-fast upgrad"  # by name
 preset: str = "quick"  # of TxT: "quick" or "paper"
 max_epochs: int = 0  # of TxT; 0 leaves it to the preset
 
@@ -44,7 +44,7 @@ settings = {"preset": preset} | ({"max_epochs": max_epochs} if max_epochs else {
 #
 # and adds up what is left. With more tasks the projections follow one another, in a random order.
 
-# %%
+# %% tags=["hide-input"]
 g = torch.tensor([[2.0, 0.4], [-1.0, 0.9]])
 cut = (
     g[0] - (g[0] @ g[1]) / (g[1] @ g[1]) * g[1],
@@ -184,7 +184,10 @@ recorded = {name: gx.comparison.headlines(table) for name, table in recorded.ite
 compared = {
     name: gx.comparison.differences(table, "equal") for name, table in recorded.items()
 }
-pd.concat({name: gx.comparison.mean_scores(t) for name, t in recorded.items()}).round(3)
+gx.comparison.mean_scores(recorded["demo"]).T.round(3)
+
+# %%
+gx.comparison.mean_scores(recorded["TCGA breast cancers"]).T.round(3)
 
 # %%
 figure, axes = plt.subplots(1, 2, figsize=(8.4, 2.8))

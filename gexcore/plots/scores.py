@@ -72,6 +72,7 @@ def plot_differences(table: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     direction = "\N{LEFTWARDS ARROW} lower is better" if lower else "higher is better \N{RIGHTWARDS ARROW}"
     label = f"{METRIC_NAMES.get(metric, metric)}, {task}: difference to {table['reference'].iloc[0]}\n({direction})"
     ax.set(ylim=(len(table) - 0.5, -0.5), xlabel=label)
+    ax.locator_params(axis="x", nbins=5)
     return ax
 
 
