@@ -27,8 +27,8 @@ def read_network(edges: str | os.PathLike | pd.DataFrame, *, min_score: float = 
     ----------
     edges : path or DataFrame
         A row per edge: the two genes in the first two columns and a score (optional): the third column, or that called
-        combined_score where more follow, as in STRING's detailed files. A path is a text
-        table with a header line (.csv, .tsv or .txt, each also with .gz) or .parquet.
+        combined_score where more follow, as in STRING's detailed files. A path is a text table with a header line
+        (.csv, .tsv or .txt, each also with .gz) or .parquet.
     min_score : float
         Edges with a lower score are left out. STRING's scores run from 0 to 1000; 400 is its "medium", 700 its "high"
         confidence. The paper does not state its threshold.

@@ -157,16 +157,9 @@ scores = gx.interpret.compare_strategies(
 gx.comparison.mean_scores(gx.comparison.headlines(scores)).T.round(3)
 
 # %% [markdown]
-# And the time of a training, in units of that with equal weights:
-
-# %% tags=["nbval-ignore-output"]
-seconds = scores.groupby("model", sort=False)["seconds"].mean()
-(seconds / seconds.iloc[0]).round(1).rename("time").to_frame().T
-
-# %% [markdown]
-# In so small a model the bookkeeping is most of it. A training step of the paper's network (eight layers, 500 genes,
-# 16 patients, five tasks), recorded on two cores: surgery on the parameters costs a pass through the encoder per task,
-# surgery on the representation next to nothing.
+# What a strategy costs, recorded on two cores: seconds of a training step of the paper's network (eight layers, 500
+# genes, 16 patients, five tasks). Surgery on the parameters takes a pass through the encoder per task, surgery on the
+# representation next to nothing.
 
 # %%
 pd.read_csv("recorded/seconds_per_step.csv").set_index("strategy").round(2)

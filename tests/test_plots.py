@@ -54,7 +54,7 @@ def drawn_by_each_plot(cohort, ax=None):
     survival = pd.DataFrame(np.linspace(1, 0.2, 5)[:, None] ** np.linspace(0.5, 2, 90), range(0, 50, 10), samples)
     risk = SurvivalPrediction(OS, pd.Series(np.linspace(0, 1, 90), samples), survival)
     table = pd.DataFrame({"model": "a", "seed": range(3), "task": "os", "metric": "auc", "value": [0.6, 0.7, 0.8]})
-    differences = table.iloc[:1].assign(difference=0.1, low=0.0, high=0.2)
+    differences = table.iloc[:1].assign(reference="linear", difference=0.1, low=0.0, high=0.2, verdict="not decided")
     pruning = table.iloc[:1].assign(layer="1", head="1", change=-0.1)
     plane = pd.DataFrame({"x": range(90), "y": 0}, samples)
     history = pd.DataFrame({"epoch": [0, 1] * 2, "split": ["train"] * 2 + ["val"] * 2, "task": "mean", "loss": 1.0})
