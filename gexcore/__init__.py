@@ -5,16 +5,16 @@ a notebook needs. The modules tell the story from the ground up; each imports on
 
 1. ``tasks`` what is predicted; ``tables`` files; ``losses``; ``multitask`` several gradients, one step;
    ``attention`` conditioned on expression; ``checkpoint`` one file per model
-2. ``cohort`` everything becomes one AnnData; ``scaling``; ``network`` gene vectors from STRING; ``heads`` from gene
-   vectors to predictions; ``training``
+2. ``cohort`` everything becomes one AnnData; ``scaling``; ``network`` gene vectors from STRING; ``gaussian``
+   restores missing genes in closed form; ``heads`` from gene vectors to predictions; ``training``
 3. ``simulate`` cohorts with known truth; ``sources`` known cohorts; ``genes`` chosen, aligned, harmonised; ``splits``
 4. ``txt`` the model; ``baselines``
-5. ``metrics`` one tidy score table
+5. ``metrics`` one tidy score table; ``imputation`` cells hidden and restored
 6. ``comparison`` what repeated splits say
 7. ``interpret`` what a model's parts are worth; ``plots`` every figure
 """
 
-from . import attention, baselines, comparison, interpret, metrics, network, plots, simulate, splits
+from . import attention, baselines, comparison, imputation, interpret, metrics, network, plots, simulate, splits
 from .cohort import read_cohort
 from .genes import OnSelectedGenes, gene_report, harmonise, select_genes
 from .metrics import evaluate
@@ -39,6 +39,7 @@ __all__ = [
     "evaluate",
     "gene_report",
     "harmonise",
+    "imputation",
     "interpret",
     "load_cohort",
     "load_tasks",
