@@ -18,7 +18,7 @@ from scipy import stats
 from tqdm import tqdm
 
 from .cohort import as_cohort
-from .metrics import HEADLINES, LOWER_IS_BETTER, evaluate
+from .metrics import HEADLINES, LOWER_IS_BETTER, evaluate, without_counts
 from .splits import split_table, take
 from .tasks import ClassPrediction, CohortWarning, Prediction, SurvivalPrediction, Task
 
@@ -64,8 +64,7 @@ def over_splits(
             tables.append(scores.assign(model=name, seed=column, seconds=seconds))
             bar.update()
     bar.close()
-    scores = pd.concat(tables, ignore_index=True)
-    scores = scores[~scores["metric"].isin(["n", "horizon"])]
+    scores = without_counts(pd.concat(tables, ignore_index=True))
     return scores[["model", "seed", "task", "metric", "value", "seconds"]].reset_index(drop=True)
 
 
@@ -160,8 +159,7 @@ def bootstrap_scores(
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # a score that never exists has no interval
         low, high = np.nanquantile(drawn, [(1 - level) / 2, (1 + level) / 2], axis=0)
-    scores = scores.assign(low=low, high=high)
-    return scores[~scores["metric"].isin(["n", "horizon"])].reset_index(drop=True)
+    return without_counts(scores.assign(low=low, high=high)).reset_index(drop=True)
 
 
 def _resampled(prediction: Prediction, rows: pd.Index, ids: pd.Index) -> Prediction:

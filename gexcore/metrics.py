@@ -313,6 +313,11 @@ def evaluate(
     return pd.DataFrame(rows, columns=["task", "metric", "value"])
 
 
+def without_counts(scores: pd.DataFrame) -> pd.DataFrame:
+    """The rows of an :func:`evaluate` table that are scores: neither ``n`` nor ``horizon``."""
+    return scores[~scores["metric"].isin(["n", "horizon"])]
+
+
 def _check_samples(name: str, prediction: Prediction, samples: pd.Index) -> None:
     """Refuse predictions that do not cover exactly the test samples with numbers."""
     if isinstance(prediction, SurvivalPrediction):

@@ -139,6 +139,10 @@ class TxTModule(nn.Module):
             expression = expression * (torch.rand_like(expression) >= self.gene_dropout)
         return self.pool(self.encoder(expression))
 
+    def shared_parameters(self) -> list[nn.Parameter]:
+        """All that lies below the heads."""
+        return [*self.encoder.parameters(), *self.pool.parameters()]
+
     def forward(self, expression: Tensor) -> list[Tensor]:
         pooled = self.embed(expression)
         return [head(pooled) for head in self.heads]
@@ -242,8 +246,7 @@ class TxT:
             module = TxTModule(len(genes), targets, s.d_model if given is None else given.shape[1], s)
             if given is not None:  # copied into place: in another memory order the same numbers round otherwise
                 module.encoder.genes.data.copy_(torch.tensor(vectors_for(genes, given).to_numpy(float)))
-            shared = [*module.encoder.parameters(), *module.pool.parameters()]
-            strategy = choose_strategy(s.multitask, [t.name for t in self.tasks], shared)
+            strategy = choose_strategy(s.multitask, [t.name for t in self.tasks], module.shared_parameters())
             losses = heads.losses_against_null(module.heads, targets, data[1:], meet=strategy.meet)
             module.to(device)
             rng = np.random.default_rng(self.seed)

@@ -15,7 +15,7 @@ import torch
 from anndata import AnnData
 
 from ..comparison import over_splits
-from ..metrics import evaluate
+from ..metrics import evaluate, without_counts
 from ..tasks import Task, check_tasks
 from ..txt import TxT
 
@@ -97,7 +97,7 @@ def prune_heads(model: TxT, test: AnnData, *, train: AnnData | None = None) -> p
     for (layer, head), heads in removed.items():
         with pruned(model, heads):
             scores = evaluate(model.predict(test), test, train=train)
-        tables.append(_without_counts(scores).assign(layer=layer, head=head))
+        tables.append(without_counts(scores).assign(layer=layer, head=head))
     return _with_change(pd.concat(tables, ignore_index=True), ["layer", "head"])
 
 
@@ -121,12 +121,8 @@ def silence_expression(model: TxT, test: AnnData, *, train: AnnData | None = Non
     tables = []
     for name, weights in silenced.items():
         with _zeroed(weights):
-            tables.append(_without_counts(evaluate(model.predict(test), test, train=train)).assign(silenced=name))
+            tables.append(without_counts(evaluate(model.predict(test), test, train=train)).assign(silenced=name))
     return _with_change(pd.concat(tables, ignore_index=True), ["silenced"])
-
-
-def _without_counts(scores: pd.DataFrame) -> pd.DataFrame:
-    return scores[~scores["metric"].isin(["n", "horizon"])]
 
 
 def _with_change(table: pd.DataFrame, names: list[str]) -> pd.DataFrame:

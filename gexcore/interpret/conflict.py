@@ -40,8 +40,7 @@ def gradient_cosines(model: TxT, cohort: AnnData, *, parameters: str = "shared")
         raise ValueError(message)
     module, cohort, device = model.fitted_module(), as_cohort(cohort), choose_device(model.device)
     module.to(device).eval()
-    shared = [*module.encoder.parameters(), *module.pool.parameters()]
-    chosen = shared if parameters == "shared" else list(module.parameters())
+    chosen = module.shared_parameters() if parameters == "shared" else list(module.parameters())
     expression = torch.from_numpy(model.scaler_.transform(align_genes(cohort, model.genes_)))
     labels = [torch.from_numpy(target.encode(cohort.obs)) for target in model.targets_]
     sums = torch.zeros(len(labels), sum(p.numel() for p in chosen))

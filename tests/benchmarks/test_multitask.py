@@ -23,9 +23,8 @@ STRATEGIES = ["equal", "uncertainty", "gradnorm", "pcgrad", "pcgrad-fast", "upgr
 def show(scores, name):
     """Mean scores by strategy, and every strategy against equal weights, split by split."""
     record(scores.drop(columns="seconds"), name)
-    main = {"survival": "c_index", "classification": "accuracy", "regression": "mae"}
-    shown = scores[scores["metric"].isin(main.values())]
-    table = shown.pivot_table(index=["task", "metric"], columns="model", values="value", sort=False)
+    shown = gx.comparison.headlines(scores)
+    table = gx.comparison.mean_scores(shown)
     paired = gx.comparison.differences(shown, "equal")
     for part in (table.round(3), paired.round(3)):
         print(f"\n{part.to_string()}")
@@ -64,8 +63,7 @@ def test_seconds_of_a_step_of_the_paper_network():
     for name in ("equal", *STRATEGIES):  # the first run warms up
         settings = TxTSettings(dropout=0.0, batch_size=16, max_epochs=1)
         module = TxTModule(500, targets, settings.d_model, settings)
-        shared = [*module.encoder.parameters(), *module.pool.parameters()]
-        strategy = choose_strategy(name, [t.task.name for t in targets], shared)
+        strategy = choose_strategy(name, [t.task.name for t in targets], module.shared_parameters())
         losses = heads.losses_against_null(module.heads, targets, labels, meet=strategy.meet)
         data = (expression, *labels)
         options = {"strategy": strategy, "device": torch.device("cpu"), "label": name}
