@@ -1,22 +1,42 @@
 """gexcore: transformers for tumour transcriptomes.
 
-TxT predicts survival together with clinical features from bulk expression. ``import gexcore as gx`` reaches everything
-a notebook needs. The modules tell the story from the ground up; each imports only from floors below its own:
+TxT predicts survival together with clinical features from bulk expression; GexBERT restores expression that was not
+measured. ``import gexcore as gx`` reaches everything a notebook needs. The modules tell the story from the ground up;
+each imports only from floors below its own:
 
 1. ``tasks`` what is predicted; ``tables`` files; ``losses``; ``multitask`` several gradients, one step;
-   ``attention`` conditioned on expression; ``checkpoint`` one file per model
-2. ``cohort`` everything becomes one AnnData; ``scaling``; ``network`` gene vectors from STRING; ``gaussian``
-   restores missing genes in closed form; ``heads`` from gene vectors to predictions; ``training``
-3. ``simulate`` cohorts with known truth; ``sources`` known cohorts; ``genes`` chosen, aligned, harmonised; ``splits``
-4. ``txt`` the model; ``baselines``
-5. ``metrics`` one tidy score table; ``imputation`` cells hidden and restored
-6. ``comparison`` what repeated splits say
-7. ``interpret`` what a model's parts are worth; ``plots`` every figure
+   ``attention`` conditioned on expression; ``transformer`` over any panel; ``checkpoint`` one file per model
+2. ``cohort`` everything becomes one AnnData; ``scaling``; ``levels`` of expression; ``network`` gene vectors from
+   STRING; ``gaussian`` restores missing genes in closed form; ``heads`` from gene vectors to predictions; ``resume``
+3. ``simulate`` cohorts with known truth; ``sources`` known cohorts; ``genes`` chosen, aligned, harmonised; ``splits``;
+   ``coexpression`` gene vectors from the samples; ``mixture`` the linear path; ``training``
+4. ``estimator`` fits networks to tasks; ``restorer`` the network of GexBERT; ``baselines``
+5. ``txt`` the one model; ``pretraining`` by hiding genes; ``metrics`` one tidy score table; ``imputation`` cells hidden
+   and restored
+6. ``gexbert`` the other one; ``comparison`` what repeated splits say; ``panels`` of few genes; ``anchors`` restored
+   for survival
+7. ``finetuning`` joins the two; ``interpret`` what a model's parts are worth; ``plots`` every figure
 """
 
-from . import attention, baselines, comparison, imputation, interpret, metrics, network, plots, simulate, splits
+from . import (
+    anchors,
+    attention,
+    baselines,
+    coexpression,
+    comparison,
+    imputation,
+    interpret,
+    metrics,
+    network,
+    panels,
+    plots,
+    simulate,
+    splits,
+)
 from .cohort import read_cohort
+from .finetuning import FineTuned
 from .genes import OnSelectedGenes, gene_report, harmonise, select_genes
+from .gexbert import GexBERT
 from .metrics import evaluate
 from .sources import data_path, load_cohort, load_tasks, load_truth
 from .splits import split
@@ -28,12 +48,16 @@ __version__ = "0.1.0"
 __all__ = [
     "Classification",
     "CohortWarning",
+    "FineTuned",
+    "GexBERT",
     "OnSelectedGenes",
     "Regression",
     "Survival",
     "TxT",
+    "anchors",
     "attention",
     "baselines",
+    "coexpression",
     "comparison",
     "data_path",
     "evaluate",
@@ -46,6 +70,7 @@ __all__ = [
     "load_truth",
     "metrics",
     "network",
+    "panels",
     "plots",
     "read_cohort",
     "read_gene_sets",

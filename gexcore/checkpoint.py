@@ -1,4 +1,4 @@
-"""One file per fitted model: tensors and a JSON description in safetensors, written whole or not at all."""
+"""One file per model, fitted or in training: tensors and JSON in safetensors, written whole or not at all."""
 
 from __future__ import annotations
 
@@ -17,15 +17,26 @@ from torch import Tensor
 FORMAT = 1  # raised when a reader of the old layout would misread the new one
 
 
-def write_checkpoint(path: str | os.PathLike, kind: str, tensors: Mapping[str, Tensor], config: Mapping) -> Path:
-    """Write ``tensors`` and ``config`` (JSON values) to one file, replacing it in a single step.
+def check_folder(path: str | os.PathLike) -> Path:
+    """The path of a file that is to be written; refused where its folder does not exist."""
+    path = Path(path)
+    if not path.parent.is_dir():
+        message = f"not saved: there is no folder {path.parent}"
+        raise FileNotFoundError(message)
+    return path
+
+
+def write_checkpoint(
+    path: str | os.PathLike, kind: str, tensors: Mapping[str, Tensor], config: Mapping, *, allow_nan: bool = False
+) -> Path:
+    """Write ``tensors`` and ``config`` (JSON values) to one file, replacing it in a single step; both keep every bit.
 
     Raises
     ------
     FloatingPointError
-        A tensor holds NaN: such a model is not worth keeping.
+        A tensor holds NaN, and it is not allowed to: such a model is not worth keeping.
     """
-    bad = [name for name, t in tensors.items() if t.isnan().any()]
+    bad = [] if allow_nan else [name for name, t in tensors.items() if t.isnan().any()]
     if bad:
         message = f"not saved: {len(bad)} tensors hold NaN, first {bad[0]!r}"
         raise FloatingPointError(message)
@@ -35,10 +46,7 @@ def write_checkpoint(path: str | os.PathLike, kind: str, tensors: Mapping[str, T
         for name, value in {**description, "config": config}.items()
     }
     content = save({name: t.detach().cpu().contiguous() for name, t in tensors.items()}, metadata)
-    path = Path(path)
-    if not path.parent.is_dir():
-        message = f"not saved: there is no folder {path.parent}"
-        raise FileNotFoundError(message)
+    path = check_folder(path)
     umask = os.umask(0)
     os.umask(umask)
     descriptor, draft = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")

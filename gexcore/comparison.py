@@ -1,4 +1,5 @@
-"""What repeated splits say together: models compared on the same ones, predictions averaged over them.
+"""What repeated splits say together: models compared on the same ones, predictions averaged over them; and what is left
+of a prediction after imputing.
 
 Shapes: N samples, T times, S splits.
 """
@@ -18,6 +19,7 @@ from scipy import stats
 from tqdm import tqdm
 
 from .cohort import as_cohort
+from .imputation import hide
 from .metrics import HEADLINES, LOWER_IS_BETTER, evaluate, without_counts
 from .splits import split_table, take
 from .tasks import ClassPrediction, CohortWarning, Prediction, SurvivalPrediction, Task
@@ -66,6 +68,61 @@ def over_splits(
     bar.close()
     scores = without_counts(pd.concat(tables, ignore_index=True))
     return scores[["model", "seed", "task", "metric", "value", "seconds"]].reset_index(drop=True)
+
+
+def after_imputing(
+    imputers: Mapping[str, Any],
+    models: Mapping[str, Callable[[int], Any]],
+    train: ad.AnnData,
+    test: ad.AnnData,
+    *,
+    rates: Sequence[float] = (0.1, 0.3, 0.5, 0.7, 0.9),
+    seed: int = 0,
+) -> pd.DataFrame:
+    """What is left of a prediction when cells of the test samples are missing and somebody fills them in.
+
+    Every model learns once, from the training samples as they are. Then cells of the test samples are hidden completely
+    at random, the same for every imputer, filled in, and the tasks predicted from what came out.
+
+    Parameters
+    ----------
+    imputers : mapping of str to imputer
+        Name to a fitted estimator with ``impute(cohort)``.
+    models : mapping of str to callable
+        Name to ``model(seed)``, an estimator with ``fit(train)`` and ``predict(test)``.
+    train, test : AnnData
+        With labels. The imputers should have been fitted on ``train`` too.
+    rates : sequence of float
+        Shares of the observed test cells that are hidden (:func:`gexcore.imputation.hide`). A higher rate hides more
+        cells besides those of a lower one.
+    seed : int
+        Of the models and of the hidden cells.
+
+    Returns
+    -------
+    pandas.DataFrame
+        imputer, model, rate, task, metric, value. Imputer "nothing hidden", at rate 0, is the test samples as they are:
+        what the others can reach. Rows ``n`` and ``horizon`` of :func:`evaluate` are left out.
+    """
+    train, test = as_cohort(train), as_cohort(test)
+    fitted = {name: model(seed).fit(train) for name, model in models.items()}
+    shown = {rate: hide(test, rate=rate, seed=seed)[0] for rate in rates}
+    tables = []
+
+    def score(cohort: ad.AnnData, imputer: str, rate: float) -> None:
+        for name, model in fitted.items():
+            scores = evaluate(model.predict(cohort), test, train=train)
+            tables.append(scores.assign(imputer=imputer, model=name, rate=rate))
+
+    score(test, "nothing hidden", 0.0)
+    bar = tqdm(total=len(imputers) * len(shown), desc="imputations", disable=None, leave=False)
+    for name, imputer in imputers.items():
+        for rate, cohort in shown.items():
+            score(imputer.impute(cohort), name, rate)
+            bar.update()
+    bar.close()
+    scores = without_counts(pd.concat(tables, ignore_index=True))
+    return scores[["imputer", "model", "rate", "task", "metric", "value"]].reset_index(drop=True)
 
 
 def differences(scores: pd.DataFrame, reference: str, *, test_ratio: float = 0.2 / 0.7) -> pd.DataFrame:

@@ -113,7 +113,7 @@ class GaussianModel(_Arrays):
         share = np.ones((len(x), 1))
         if n_components > 1:
             single = cls.fit(x, shrinkage=shrinkage, ridge=ridge)
-            share = _group(single.restore(x)[0], n_components, np.random.default_rng(seed))
+            share = group_samples(single.restore(x)[0], n_components, np.random.default_rng(seed))
             share = share[:, share.sum(axis=0) > 1]  # a group of no sample is none
         seen = ~np.isnan(x)
         means, sums, counts = zip(*(_moments(x, seen, weight) for weight in share.T), strict=True)
@@ -204,7 +204,7 @@ def _moments(x: np.ndarray, seen: np.ndarray, weight: np.ndarray) -> tuple[np.nd
     return mean, (weight[:, None] * off).T @ off, counts
 
 
-def _principal(x: np.ndarray, n: int) -> tuple[np.ndarray, np.ndarray]:
+def principal_axes(x: np.ndarray, n: int) -> tuple[np.ndarray, np.ndarray]:
     """The n largest eigenvalues of the covariance of x, centred, and their eigenvectors (G, n); largest last."""
     small = x.T if len(x) < x.shape[1] else x
     size = small.shape[1]
@@ -213,13 +213,13 @@ def _principal(x: np.ndarray, n: int) -> tuple[np.ndarray, np.ndarray]:
     return values, vectors if small is x else x.T @ vectors / np.sqrt(values * len(x))
 
 
-def _group(x: np.ndarray, k: int, rng: np.random.Generator) -> np.ndarray:
+def group_samples(x: np.ndarray, k: int, rng: np.random.Generator) -> np.ndarray:
     """Which of k groups each sample belongs to, as shares (N, K): a Gaussian mixture of principal components.
 
     They are scaled to unit variance, and at most 50: a group has to have about five samples for each.
     """
     x = x - x.mean(axis=0)
-    values, vectors = _principal(x, max(1, min(50, x.shape[1], len(x) // (5 * k))))
+    values, vectors = principal_axes(x, max(1, min(50, x.shape[1], len(x) // (5 * k))))
     scores = x @ vectors / np.sqrt(values)
     prior = 20 * np.eye(scores.shape[1])  # twenty samples of unit covariance keep a small group from collapsing
     fits = -0.5 * ((scores[:, None] - scores[rng.choice(len(x), k, replace=False)]) ** 2).sum(axis=2)
@@ -279,7 +279,7 @@ class FactorModel(_Arrays):
         seen = ~np.isnan(x)
         mean = np.where(seen, x, 0.0).sum(axis=0) / np.maximum(seen.sum(axis=0), 1)
         off = np.where(seen, x - mean, 0.0)
-        values, vectors = _principal(off, n_factors)
+        values, vectors = principal_axes(off, n_factors)
         left = max(((off**2).sum() / len(x) - values.sum()) / (len(mean) - n_factors), _MIN_NOISE)
         model = cls(mean, vectors * np.sqrt(np.maximum(values - left, _MIN_NOISE)), np.full(len(mean), left))
         if equal_noise and seen.all():

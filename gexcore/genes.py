@@ -215,6 +215,17 @@ def align_genes(cohort: ad.AnnData | pd.DataFrame, genes: Sequence[str], *, min_
     return x
 
 
+def fill_in(cohort: ad.AnnData, genes: Sequence[str], values: np.ndarray) -> ad.AnnData:
+    """The given genes of a cohort, its measured values as they are, to the bit, and ``values`` (N, G) in the holes."""
+    genes = pd.Index(genes)
+    column = cohort.var_names.get_indexer(genes)
+    x = np.full((cohort.n_obs, len(genes)), np.nan, dtype=cohort.X.dtype)
+    x[:, column >= 0] = cohort.X[:, column[column >= 0]]
+    hole = np.isnan(x)
+    x[hole] = values[hole]
+    return ad.AnnData(x, obs=cohort.obs.copy(), var=pd.DataFrame(index=genes), uns=dict(cohort.uns))
+
+
 def _naming_hint(have: pd.Index, want: pd.Index) -> str:
     keys = {"upper and lower case": str.upper, "the version after the dot": lambda gene: gene.split(".")[0]}
     for what, key in keys.items():

@@ -6,8 +6,8 @@ Shapes: N samples, G genes.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -83,6 +83,15 @@ class Scaler:
         z = (np.clip(np.asarray(x, dtype="float64"), self.low, self.high) - self.shift) * self.factor  # (N, G)
         return np.where(np.isnan(z), self.fill, z).astype("float32")
 
+    def standardise(self, x: np.ndarray) -> np.ndarray:
+        """As :meth:`transform`, but a missing cell stays NaN."""
+        return np.where(np.isnan(x), np.nan, self.transform(x)).astype("float32")
+
+    def inverse(self, z: np.ndarray) -> np.ndarray:
+        """Scaled values (N, G) in the unit of the cohort, (N, G) float64; a constant gene has its constant."""
+        width = np.divide(1.0, self.factor, out=np.zeros_like(self.factor), where=self.factor > 0)
+        return z * width + self.shift
+
     def harmonise(self, x: np.ndarray, method: str) -> np.ndarray:
         """Values (N, G) of a cohort measured elsewhere, mapped gene by gene to the training distribution.
 
@@ -125,6 +134,10 @@ class Scaler:
                 "the scale the model was trained on (log or not, the same unit)?"
             )
             warnings.warn(message, CohortWarning, stacklevel=2)
+
+    def of(self, genes: Sequence[int]) -> Scaler:
+        """The scaling of some of the genes, given by position, in that order."""
+        return replace(self, **{name: array[list(genes)] for name, array in self.state().items()})
 
     def state(self) -> dict[str, np.ndarray]:
         """The fitted arrays by name; with ``method`` and ``clip`` they are all a checkpoint needs."""

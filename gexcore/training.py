@@ -9,6 +9,7 @@ import contextlib
 import difflib
 import itertools
 import math
+import os
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, fields
@@ -23,6 +24,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from tqdm import tqdm
 
 from .multitask import EqualWeights
+from .resume import Progress, TrainingFile, describe
 
 Losses = Mapping[str, tuple[Tensor, int]]
 
@@ -143,6 +145,7 @@ def train(
     device: torch.device,
     generator: np.random.Generator,
     label: str,
+    checkpoint: str | os.PathLike | None = None,
 ) -> pd.DataFrame:
     """Train ``module`` in place and leave it at its best validation epoch (the last epoch without validation).
 
@@ -159,6 +162,11 @@ def train(
         Order of the samples.
     label : str
         Name beside the progress bar.
+    checkpoint : path, optional
+        After every epoch all that the rest depends on is written to this file, in a single step. The same call later
+        goes on after the last whole epoch and ends, on the same machine, with the bits of a training that was never
+        broken off. The file stays: once training has ended, the same call returns its result at once. What ``losses``
+        draws must come from torch's own generators or from ``generator``.
 
     Returns
     -------
@@ -169,6 +177,8 @@ def train(
     ------
     FloatingPointError
         The loss was not finite before any epoch could be kept.
+    ValueError
+        ``checkpoint`` belongs to a training with other settings, initial weights or data, or is no such file.
     """
     data, validation = (part and tuple(t.to(device) for t in part) for part in (data, validation))
     strategy = (strategy or EqualWeights(())).to(device)
@@ -176,14 +186,23 @@ def train(
     matrices, vectors = ([p for p in parameters if (p.dim() > 1) == matrix] for matrix in (True, False))
     groups = [{"params": matrices, "weight_decay": settings.weight_decay}, {"params": vectors, "weight_decay": 0.0}]
     optimizer = torch.optim.AdamW(groups, lr=settings.learning_rate)
-    n, rows, best, best_epoch, best_loss = len(data[0]), [], None, 0, math.inf
+    n, progress, file = len(data[0]), Progress(), None
     slices = batches(n, settings.batch_size)
     averaged = None  # a second set of weights, only where it is asked for
     if settings.averaging:
         averaged = AveragedModel(module, multi_avg_fn=get_ema_multi_avg_fn(settings.averaging), use_buffers=True)
     kept = averaged.module if averaged else module
-    bar = tqdm(range(1, settings.max_epochs + 1), desc=label, unit="epoch", disable=None, leave=False)
+    if checkpoint is not None:
+        begun = describe(settings, module, strategy, data, validation, generator, device)
+        state = {"module": module, "averaged": averaged, "strategy": strategy, "optimizer": optimizer}
+        file = TrainingFile(checkpoint, label, begun, **state, generator=generator, device=device)
+        progress = file.resume()
+    epochs = range(progress.epoch + 1, settings.max_epochs + 1)
+    place = {"initial": progress.epoch, "total": settings.max_epochs}
+    bar = tqdm(epochs, desc=label, unit="epoch", disable=None, leave=False, **place)
     for epoch in bar:
+        if progress.epoch - progress.best_epoch >= settings.patience:
+            break
         module.train()
         order = torch.from_numpy(generator.permutation(n)).to(device)
         seen = []
@@ -207,21 +226,23 @@ def train(
             scores["val"] = evaluate_losses(kept, losses, validation, settings.batch_size)
         for split, by_task in scores.items():
             by_task["mean"] = float(np.mean(list(by_task.values())))
-            rows += [(epoch, split, task, loss) for task, loss in by_task.items()]
+            progress.rows += [(epoch, split, task, loss) for task, loss in by_task.items()]
         followed = scores.get("val", scores["train"])["mean"]
         if not (math.isfinite(followed) and math.isfinite(scores["train"]["mean"])):
             # Weights that gave NaN are never kept, and no later epoch can heal them.
             message = f"{label}: the loss stopped being finite in epoch {epoch}; a lower learning rate may help"
-            if best is None:
+            if progress.best is None:
                 raise FloatingPointError(message)
-            warnings.warn(f"{message}. The weights of epoch {best_epoch} are kept", RuntimeWarning, stacklevel=3)
+            message += f". The weights of epoch {progress.best_epoch} are kept"
+            warnings.warn(message, RuntimeWarning, stacklevel=3)
             break
         bar.set_postfix(loss=f"{followed:.4f}")
-        if validation is None or followed < best_loss:
-            best = {name: value.clone() for name, value in kept.state_dict().items()}
-            best_epoch, best_loss = epoch, followed
-        elif epoch - best_epoch >= settings.patience:
-            break
-    module.load_state_dict(best)
+        progress.epoch = epoch
+        if validation is None or followed < progress.best_loss:
+            progress.best = {name: value.clone() for name, value in kept.state_dict().items()}
+            progress.best_epoch, progress.best_loss = epoch, followed
+        if file:
+            file.write(progress)
+    module.load_state_dict(progress.best)
     module.eval()
-    return pd.DataFrame(rows, columns=["epoch", "split", "task", "loss"])
+    return pd.DataFrame(progress.rows, columns=["epoch", "split", "task", "loss"])

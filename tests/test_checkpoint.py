@@ -1,7 +1,9 @@
 """Model files: whole or not at all, and a named error for everything that is not one."""
 
 import json
+import math
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
@@ -23,7 +25,25 @@ def test_a_round_trip_keeps_bits_and_config(file):
     assert all(torch.equal(tensors[k], TENSORS[k]) for k in TENSORS)
 
 
-def test_nan_is_never_written_and_the_old_file_stays(file):
+def test_whole_numbers_and_double_precision_keep_every_bit(tmp_path):
+    tensors = {
+        "long": torch.tensor([2**53 + 1, -(2**63), 2**63 - 1]),
+        "byte": torch.arange(256, dtype=torch.uint8),
+        "double": torch.tensor([0.1 + 0.2, 5e-324, -0.0, math.inf, math.nan], dtype=torch.float64),
+        "half": torch.tensor([1 / 3], dtype=torch.bfloat16),
+        "columns": torch.randn(3, 4).t(),
+        "none": torch.empty(0, 3),
+    }
+    config = {"state": 2**127 + 1, "loss": 0.1 + 0.2, "least": 5e-324, "never": math.inf, "numpy": np.float64(1) / 3}
+    file = write_checkpoint(tmp_path / "m.safetensors", "TxT", tensors, config, allow_nan=True)
+    read, same = read_checkpoint(file, "TxT")
+    assert same == config
+    for name, tensor in tensors.items():
+        assert (read[name].dtype, read[name].shape) == (tensor.dtype, tensor.shape)
+        assert read[name].view(-1).view(torch.uint8).equal(tensor.reshape(-1).view(torch.uint8))
+
+
+def test_nan_is_not_written_unless_allowed_and_the_old_file_stays(file):
     before = file.read_bytes()
     with pytest.raises(FloatingPointError, match="not saved: 1 tensors hold NaN, first 'a'"):
         write_checkpoint(file, "TxT", {"a": torch.tensor([1.0, torch.nan])}, CONFIG)

@@ -1,4 +1,4 @@
-"""Averages, comparisons and intervals over splits and resamples against closed forms and scipy."""
+"""Averages, comparisons and intervals over splits, resamples and holes against closed forms and scipy."""
 
 import anndata as ad
 import numpy as np
@@ -8,7 +8,10 @@ from scipy import stats
 
 import gexcore as gx
 from gexcore import Classification, CohortWarning, Regression, Survival
+from gexcore.baselines import GaussianConditional, GeneMean, LinearModel
+from gexcore.baselines.ridge_cox import RidgeCox
 from gexcore.comparison import (
+    after_imputing,
     average_predictions,
     bootstrap_scores,
     differences,
@@ -17,6 +20,7 @@ from gexcore.comparison import (
     over_splits,
     paired_difference,
 )
+from gexcore.imputation import hide
 from gexcore.splits import split_table
 from gexcore.tasks import ClassPrediction, SurvivalPrediction, ValuePrediction
 
@@ -254,3 +258,88 @@ def test_a_bootstrap_warns_once_of_a_class_the_model_does_not_know():
     with pytest.warns(CohortWarning, match="1 samples have a class the model does not know") as caught:
         bootstrap_scores(predictions, test, n=5)
     assert len(caught) == 1
+
+
+# -------------------------------------------------------------------------------- after imputing
+
+
+class Told:
+    """An imputer that fills in what it was told, and remembers what it was shown."""
+
+    def __init__(self, values):
+        self.values, self.shown = values, []
+
+    def impute(self, cohort):
+        self.shown.append(cohort.copy())
+        filled = cohort.copy()
+        filled.X = np.where(np.isnan(cohort.X), self.values, cohort.X).astype("float32")
+        return filled
+
+
+class GeneA:
+    """The age is the value of gene a; the fits are counted."""
+
+    def __init__(self, seed, log):
+        self.seed, self.log = seed, log
+
+    def fit(self, train):
+        self.log.append((self.seed, tuple(train.obs_names), np.isnan(train.X).any()))
+        return self
+
+    def predict(self, test):
+        return {"age": ValuePrediction(Regression("age"), pd.Series(test.X[:, 0], test.obs_names).fillna(0.0))}
+
+
+def test_a_prediction_after_imputing_is_that_of_the_filled_in_samples():
+    data, log = cohort(), []
+    data.obs["age"] = data.X[:, 0] + 7
+    train, test = data[:20].copy(), data[20:].copy()
+    imputers = {"truth": Told(test.X), "nought": Told(0.0)}
+    table = after_imputing(imputers, {"a": lambda seed: GeneA(seed, log)}, train, test, rates=(0.3, 0.8), seed=5)
+    assert list(table.columns) == ["imputer", "model", "rate", "task", "metric", "value"]
+    assert log == [(5, tuple(train.obs_names), False)]  # once, on complete samples
+    error = table[table["metric"] == "mae"].set_index(["imputer", "rate"])["value"]
+    assert list(error.index) == [
+        ("nothing hidden", 0.0),
+        *[(name, rate) for name in ("truth", "nought") for rate in (0.3, 0.8)],
+    ]
+    for rate, *shown in zip((0.3, 0.8), *(imputer.shown for imputer in imputers.values()), strict=True):
+        expected, hidden = hide(test, rate=rate, seed=5)
+        for seen in shown:  # the same holes for everybody
+            np.testing.assert_array_equal(seen.X, expected.X)
+        assert error["truth", rate] == error["nothing hidden", 0.0] == pytest.approx(7, abs=1e-5)
+        off = 7 + np.where(hidden["a"], test.X[:, 0], 0.0)
+        assert error["nought", rate] == pytest.approx(np.abs(off).mean(), rel=1e-5)
+    assert not set(table["metric"]) & {"n", "horizon"}
+    assert not np.isnan(test.X).any()  # what was passed in is left alone
+
+
+def test_who_imputes_well_loses_less_of_classes_and_survival():
+    """Thirty genes repeat one factor: the grade, and the hazard, can be read from any of them."""
+    rng = np.random.default_rng(0)
+    factor = rng.normal(size=300)
+    x = (factor[:, None] + 0.5 * rng.normal(size=(300, 30))).astype("float32")
+    obs = pd.DataFrame(
+        {"grade": np.where(factor > 0, "high", "low"), "t": rng.exponential(np.exp(-2 * factor)), "e": 1}
+    )
+    obs.index = [f"s{i}" for i in range(300)]
+    data = ad.AnnData(x, obs=obs, var=pd.DataFrame(index=[f"g{j:02d}" for j in range(30)]))
+    train, test = data[:200].copy(), data[200:].copy()
+    imputers = {"mean": GeneMean().fit(train), "Gaussian": GaussianConditional(shrinkage=0.1).fit(train)}
+    models = {
+        "linear": lambda seed: LinearModel(Classification("grade"), seed=seed),
+        "Cox": lambda seed: RidgeCox(OS, penalty=10.0, seed=seed),
+    }
+    table = after_imputing(imputers, models, train, test, rates=(0.9,))
+    assert {"ibs", "auc", "c_index_ipcw"} < set(table.loc[table["model"] == "Cox", "metric"])  # weighted by train
+    value = table[table["metric"].isin(["auroc", "c_index"])].set_index(["imputer", "model"])["value"]
+    for model, least in (("linear", 0.95), ("Cox", 0.75)):
+        assert value["nothing hidden", model] > least
+        assert value["mean", model] + 0.005 < value["Gaussian", model] < value["nothing hidden", model]
+
+
+@pytest.mark.parametrize("rate", [0.0, 1.0])
+def test_holes_everywhere_or_nowhere_are_refused(rate):
+    data = cohort()
+    with pytest.raises(ValueError, match="rate between 0 and 1"):
+        after_imputing({}, {}, data[:20].copy(), data[20:].copy(), rates=[rate])

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from gexcore.baselines import LinearModel
 from gexcore.cohort import read_cohort
-from gexcore.genes import OnSelectedGenes, align_genes, gene_report, harmonise, select_genes
+from gexcore.genes import OnSelectedGenes, align_genes, fill_in, gene_report, harmonise, select_genes
 from gexcore.tasks import CohortWarning, Regression
 
 GENES = ["TP53", "MYC", "EGFR", "ESR1", "KRAS"]
@@ -246,3 +246,30 @@ def test_too_few_genes_are_refused_with_the_likely_reason(expression, rename, hi
 def test_a_coverage_beyond_one_is_refused(expression):
     with pytest.raises(ValueError, match="min_coverage is a share between 0 and 1, not 50"):
         align_genes(expression, GENES, min_coverage=50)
+
+
+# ------------------------------------------------------------------------------------- filling in
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_measured_values_stay_to_the_bit_and_holes_are_filled(expression, dtype):
+    cohort = read_cohort(expression, pd.DataFrame({"age": range(6)}, index=expression.index))
+    cohort.X = cohort.X.astype(dtype) + np.array(1e-9, dtype)
+    cohort.X[[1, 4], 2] = np.nan
+    cohort.uns["source"] = "elsewhere"
+    before = cohort.copy()
+    wanted = ["KRAS", "A1", "EGFR", "TP53"]
+    values = np.arange(24.0).reshape(6, 4)
+    filled = fill_in(cohort, wanted, values)
+    assert filled.X.dtype == dtype
+    assert list(filled.var_names) == wanted
+    np.testing.assert_array_equal(filled.X[:, [0, 3]], before.X[:, [4, 0]])
+    np.testing.assert_array_equal(filled.X[:, 1], values[:, 1])
+    egfr = before.X[:, 2].copy()
+    egfr[[1, 4]] = values[[1, 4], 2]
+    np.testing.assert_array_equal(filled.X[:, 2], egfr)
+    pd.testing.assert_frame_equal(filled.obs, cohort.obs)
+    assert filled.uns["source"] == "elsewhere"
+    filled.obs["age"], filled.X[:] = 0, 0
+    np.testing.assert_array_equal(cohort.X, before.X)
+    assert cohort.obs["age"].tolist() == list(range(6))

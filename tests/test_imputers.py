@@ -4,6 +4,7 @@ import anndata as ad
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.stats import norm
 from sklearn.exceptions import NotFittedError
 from sklearn.experimental import enable_iterative_imputer  # noqa: F401
 from sklearn.impute import IterativeImputer, KNNImputer
@@ -13,11 +14,14 @@ from gexcore.baselines.imputers import (
     ChainedEquations,
     GaussianConditional,
     GeneMean,
+    MixtureOfFactors,
     ProbabilisticPCA,
     SoftImpute,
     _quicker,
 )
 from gexcore.gaussian import FactorModel, GaussianModel
+from gexcore.levels import Levels
+from gexcore.mixture import FactorMixture
 from gexcore.scaling import Scaler
 from gexcore.tasks import CohortWarning
 
@@ -52,6 +56,7 @@ IMPUTERS = {
     "factors": lambda: ProbabilisticPCA(n_factors=2, equal_noise=False),
     "gaussian": lambda: GaussianConditional(shrinkage=0.1),
     "mixture": lambda: GaussianConditional(shrinkage=0.1, n_components=2),
+    "scores": lambda: MixtureOfFactors(n_components=1),
 }
 every_imputer = pytest.mark.parametrize("name", IMPUTERS)
 
@@ -254,6 +259,29 @@ def test_linear_imputers_restore_the_standardised_table(ours, theirs):
     z, back = standardised(SHOWN)
     expected = back(theirs(standardised(TRAIN)[0]).restore(z)[0])
     np.testing.assert_allclose(ours.fit(TRAIN).impute(SHOWN).X, expected, rtol=1e-4, atol=1e-4)
+
+
+def test_a_mixture_of_factors_restores_normal_scores_and_expects_the_value_of_their_levels():
+    model = MixtureOfFactors(n_components=2, n_factors=3, n_levels=16, seed=1).fit(TRAIN)
+    z, back = standardised(SHOWN)
+    levels = Levels.fit(standardised(TRAIN)[0].astype("float32"), n_levels=16)
+    mixture = FactorMixture.fit(levels.score(standardised(TRAIN)[0]), n_components=2, n_factors=3, seed=1)
+    mean, sd = mixture.restore_arrays(levels.score(z))
+    share = norm.cdf((norm.ppf(np.arange(17) / 16) - mean[..., None]) / np.maximum(sd, 1e-9)[..., None])
+    expected = back((np.diff(share) * levels.values).sum(-1))  # over the levels, by their probability
+    np.testing.assert_allclose(model.impute(SHOWN).X[HIDDEN], expected[HIDDEN], atol=1e-3)
+
+
+def test_a_mixture_of_factors_follows_a_gene_through_any_rising_function():
+    bent = {name: data.copy() for name, data in (("train", TRAIN), ("test", TEST), ("shown", SHOWN))}
+    for data in bent.values():
+        data.X = np.exp(0.7 * (data.X - np.arange(12)))
+    spread = bent["train"].X.std(axis=0)
+    ours, theirs = (
+        np.abs((m.fit(bent["train"]).impute(bent["shown"]).X - bent["test"].X) / spread)[HIDDEN].mean()
+        for m in (MixtureOfFactors(n_components=1), GaussianConditional())
+    )
+    assert ours < 0.8 * theirs
 
 
 def test_soft_thresholding_recovers_a_table_of_exactly_low_rank():

@@ -221,6 +221,59 @@ def test_validation_samples_choose_the_epoch_and_nothing_else(cohort, clean):
         assert_same(fitted_state(refitted[name]), fitted_state(models[name]))
 
 
+# ------------------------------------------------------------------------------------------- pretraining
+
+
+def pretrained(cohort, parts, **settings):
+    """A small GexBERT with everything that is fitted: levels, scaling, a mixture, gene vectors."""
+    train, val, _ = gx.splits.take(cohort, parts)
+    tiny = {"n_layers": 1, "n_heads": 2, "d_model": 8, "d_ff": 8, "panel": 16, "n_targets": 16, "n_factors": 4}
+    bert = gx.GexBERT(**QUICK | tiny | {"n_components": 2, "n_folds": 2, "gene_prior": "spectral"} | settings)
+    return bert.fit(train, val)
+
+
+@pytest.mark.parametrize("harm", ["planted", "absurd", "missing"])
+def test_pretraining_learns_nothing_of_test_samples(cohort, harm):
+    parts = parts_of(cohort, "test")
+    rows = rows_of(cohort, parts, "test")
+    spoilt = planted(cohort, rows)
+    spoilt.X[rows] = {"planted": spoilt.X[rows], "absurd": 1e6, "missing": np.nan}[harm]
+    clean = fitted_state(pretrained(cohort, parts))
+    learned = "scaler_.shift levels_.edges levels_.values module_.linear.mean module_.linear.loadings module_.prior"
+    learned += " module_.linear.axes module_.linear.noise module_.genes module_.values history_.values genes_.0"
+    assert {f"model.{name}" for name in learned.split()} <= clean.keys()
+    assert_same(fitted_state(pretrained(spoilt, parts)), clean)
+    if harm == "planted":  # fitted on these samples too it would be another model
+        other = fitted_state(pretrained(spoilt, parts.replace("test", "train")))
+        for name in ("levels_.edges", "scaler_.shift", "module_.linear.mean", "module_.linear.noise"):
+            assert (other[f"model.{name}"] != clean[f"model.{name}"]).any()
+
+
+def test_validation_samples_choose_the_epoch_of_pretraining_and_nothing_else(cohort):
+    parts = parts_of(cohort, "val")
+    spoilt = planted(cohort, rows_of(cohort, parts, "val"))
+    spoilt.X[rows_of(cohort, parts, "val")] += 3.0
+    models = [pretrained(c, parts, max_epochs=4, schedule="constant") for c in (cohort, spoilt)]
+    losses = [model.history_.set_index("split")["loss"] for model in models]
+    assert_same(*(fitted_state(loss["train"]) for loss in losses))  # every step of every epoch was the same
+    assert (losses[0]["val"].to_numpy() != losses[1]["val"].to_numpy()).all()
+    for part in ("scaler_", "levels_", "genes_"):
+        assert_same(*(fitted_state(vars(model)[part]) for model in models))
+    once = [pretrained(c, parts, max_epochs=1).module_ for c in (cohort, spoilt)]  # there is one epoch to choose
+    assert_same(*map(fitted_state, once))
+
+
+def test_imputing_and_embedding_a_strange_cohort_changes_nothing_that_was_pretrained(cohort):
+    parts = parts_of(cohort, "test")
+    model, strange = pretrained(cohort, parts), gx.splits.take(cohort, parts)[2]
+    strange.X = strange.X * 50 + 100
+    before = {path: value.copy() for path, value in fitted_state(model).items()}
+    for use in (model.impute, model.embed, model.attention):
+        with pytest.warns(gx.CohortWarning, match="far outside the training range"):
+            use(strange)
+    assert_same(fitted_state(model), before)
+
+
 # -------------------------------------------------------------------------------------------------- splits
 
 

@@ -77,6 +77,48 @@ def test_a_scaler_survives_its_state():
     np.testing.assert_array_equal(scaler.transform(TEST), again.transform(TEST))
 
 
+@pytest.mark.parametrize("method", ["minmax", "zscore"])
+def test_the_inverse_brings_scaled_values_back_to_their_unit(method):
+    x = TRAIN.copy()
+    x[:, 2], x[:, 3] = 7.0, np.nan
+    scaler = Scaler.fit(x, method=method)
+    back = scaler.inverse(scaler.transform(TEST).astype("float64"))
+    assert back.dtype == np.float64
+    np.testing.assert_allclose(back[:, [0, 1, 4]], TEST[:, [0, 1, 4]], atol=1e-5)
+    np.testing.assert_array_equal(back[:, 2], 7.0)  # a constant gene is what it was, whatever is restored of it
+    np.testing.assert_array_equal(scaler.inverse(np.full((1, 5), 3.0))[0, 2:4], [7.0, 0.0])
+    np.testing.assert_allclose(
+        scaler.inverse(scaler.fill), scaler.inverse(scaler.transform(np.full((1, 5), np.nan)))[0]
+    )
+
+
+def test_the_inverse_of_a_cut_value_is_where_it_was_cut():
+    scaler = Scaler.fit(TRAIN, method="zscore", clip=2.0)
+    back = scaler.inverse(scaler.transform(np.array([[-1e9] * 5, [1e9] * 5])))
+    np.testing.assert_allclose(back, [scaler.low, scaler.high], rtol=1e-6)
+
+
+@pytest.mark.parametrize("clip", [None, 2.0])
+def test_standardising_is_scaling_that_leaves_holes(clip):
+    holes = TEST.copy()
+    holes[::3, 1], holes[:, 4] = np.nan, np.nan
+    scaler = Scaler.fit(TRAIN, method="zscore", clip=clip)
+    z = scaler.standardise(holes)
+    assert z.dtype == np.float32
+    np.testing.assert_array_equal(np.isnan(z), np.isnan(holes))
+    np.testing.assert_array_equal(z[~np.isnan(holes)], scaler.transform(TEST)[~np.isnan(holes)])
+
+
+def test_some_genes_scale_as_they_do_among_all():
+    scaler = Scaler.fit(TRAIN, method="zscore", clip=2.0)
+    few = scaler.of([3, 0])
+    np.testing.assert_array_equal(few.transform(TEST[:, [3, 0]]), scaler.transform(TEST)[:, [3, 0]])
+    np.testing.assert_array_equal(few.levels, Scaler.fit(TRAIN[:, [3, 0]], method="zscore", clip=2.0).levels)
+    assert (few.method, few.clip) == ("zscore", 2.0)
+    assert all(len(array) == 2 for array in few.state().values())
+    assert len(scaler.shift) == 5
+
+
 def test_unknown_methods_and_senseless_clips_are_refused():
     with pytest.raises(ValueError, match="method must be 'minmax' or 'zscore', not 'max'"):
         Scaler.fit(TRAIN, method="max")

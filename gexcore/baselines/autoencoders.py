@@ -8,12 +8,17 @@ Shapes: B samples of a batch, G genes, H hidden units, Z units of the narrowest 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
+import pandas as pd
 import torch
+from anndata import AnnData
+from sklearn.exceptions import NotFittedError
 from torch import Tensor, nn
 
+from ..cohort import as_cohort
+from ..genes import align_genes
 from ..training import TrainingSettings, choose_device, seeded
 from ..training import train as run_training
 from .imputers import Imputer
@@ -33,8 +38,7 @@ class _Network(nn.Module):
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor | None]:
         """Restored values (B, G) of x (B, G) with NaN; and the divergence of the code from its prior (B,), if any."""
-        seen = ~x.isnan()
-        code = self.encoder(torch.cat([x.nan_to_num(), seen.float()], dim=1))  # (B, Z), twice that if variational
+        code = self._encode(x)
         if not self.variational:
             return self.decoder(code.relu()), None
         mean, log_variance = code.chunk(2, dim=1)  # (B, Z) each
@@ -42,6 +46,15 @@ class _Network(nn.Module):
         divergence = 0.5 * (mean**2 + log_variance.exp() - 1 - log_variance).sum(dim=1)  # (B,)
         noise = torch.randn_like(mean) if self.training else torch.zeros_like(mean)
         return self.decoder(mean + noise * (0.5 * log_variance).exp()), divergence
+
+    def embed(self, x: Tensor) -> Tensor:
+        """The narrowest layer (B, Z) before its rectifier, or the mean of its distribution."""
+        code = self._encode(x)
+        return code.chunk(2, dim=1)[0] if self.variational else code
+
+    def _encode(self, x: Tensor) -> Tensor:
+        """(B, Z), twice that if variational."""
+        return self.encoder(torch.cat([x.nan_to_num(), (~x.isnan()).float()], dim=1))
 
 
 def _stack(width: Sequence[int]) -> nn.Sequential:
@@ -130,11 +143,32 @@ class DenoisingAutoencoder(Imputer):
             loss = loss + self.beta * divergence.mean() / truth.shape[1]
         return {"restoration": (loss, int(hidden.sum()))}
 
-    @torch.no_grad()
+    def embed(self, cohort: AnnData, *, min_coverage: float = 0.5) -> pd.DataFrame:
+        """The code of every sample, a DataFrame samples x Z: units of the narrowest layer, before their rectifier.
+
+        A variational one gives the mean of its distribution. Missing cells are marked as such, as in training.
+
+        Parameters
+        ----------
+        cohort, min_coverage
+            As in :meth:`impute`.
+        """
+        if not hasattr(self, "model_"):
+            message = f"this {type(self).__name__} is not fitted: call fit(train) before embed"
+            raise NotFittedError(message)
+        cohort = as_cohort(cohort)
+        x = self.scaler_.standardise(align_genes(cohort, self.genes_, min_coverage=min_coverage))
+        code = self._in_parts(self.model_.embed, x)  # (N, Z)
+        return pd.DataFrame(code, index=cohort.obs_names, columns=[f"Z{i}" for i in range(1, code.shape[1] + 1)])
+
     def _fill(self, x: np.ndarray) -> np.ndarray:
+        return self._in_parts(lambda part: self.model_(part)[0], x)
+
+    @torch.no_grad()
+    def _in_parts(self, function: Callable[[Tensor], Tensor], x: np.ndarray) -> np.ndarray:
         device = next(self.model_.parameters()).device
         parts = torch.tensor(x).float().split(256)
-        return np.concatenate([self.model_(part.to(device))[0].double().cpu().numpy() for part in parts])
+        return np.concatenate([function(part.to(device)).double().cpu().numpy() for part in parts])
 
 
 class VariationalAutoencoder(DenoisingAutoencoder):

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from typing import Any, Self
 
 import numpy as np
-import pandas as pd
+import torch
 from anndata import AnnData
 from scipy.sparse.linalg import svds
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
@@ -22,7 +22,9 @@ from sklearn.impute import IterativeImputer, KNNImputer
 
 from ..cohort import as_cohort
 from ..gaussian import FactorModel, GaussianModel, best_setting
-from ..genes import align_genes
+from ..genes import align_genes, fill_in
+from ..levels import Levels, expected_value, level_bounds
+from ..mixture import FactorMixture
 from ..scaling import Scaler
 from ..tasks import first_ids
 
@@ -58,8 +60,10 @@ class Imputer(ABC):
             )
             raise ValueError(message)
         self.genes_, self.scaler_ = train.var_names, Scaler.fit(train.X, method="zscore", clip=self.clip)
-        held = None if val is None else self._standardised(align_genes(as_cohort(val), self.genes_))
-        self.model_ = self._learn(self._standardised(train.X), held)
+        held = None if val is None else self.scaler_.standardise(align_genes(as_cohort(val), self.genes_))
+        self.model_ = self._learn(
+            *(x if x is None else x.astype("float64") for x in (self.scaler_.standardise(train.X), held))
+        )
         return self
 
     def impute(self, cohort: AnnData, *, min_coverage: float = 0.5) -> AnnData:
@@ -80,16 +84,8 @@ class Imputer(ABC):
             raise NotFittedError(message)
         cohort = as_cohort(cohort)
         aligned = align_genes(cohort, self.genes_, min_coverage=min_coverage)
-        values = np.full(aligned.shape, np.nan, dtype=cohort.X.dtype)  # what align_genes gives may be rounded
-        column = cohort.var_names.get_indexer(self.genes_)
-        values[:, column >= 0] = cohort.X[:, column[column >= 0]]
-        hole = np.isnan(values)
-        width = np.divide(1.0, self.scaler_.factor, out=np.zeros(len(self.genes_)), where=self.scaler_.factor > 0)
-        values[hole] = (self._fill(self._standardised(aligned)) * width + self.scaler_.shift)[hole]
-        return AnnData(values, obs=cohort.obs.copy(), var=pd.DataFrame(index=self.genes_), uns=dict(cohort.uns))
-
-    def _standardised(self, x: np.ndarray) -> np.ndarray:
-        return np.where(np.isnan(x), np.nan, self.scaler_.transform(x)).astype("float64")
+        filled = self._fill(self.scaler_.standardise(aligned).astype("float64"))
+        return fill_in(cohort, self.genes_, self.scaler_.inverse(filled))
 
     @abstractmethod
     def _learn(self, x: np.ndarray, val: np.ndarray | None) -> Any:
@@ -111,6 +107,7 @@ class GeneMean(Imputer):
 
     Examples
     --------
+    >>> import pandas as pd
     >>> train = pd.DataFrame({"MYC": [1.0, 3.0, 5.0], "TP53": [2.0, 4.0, 9.0]}, index=["a", "b", "c"])
     >>> holes = pd.DataFrame({"MYC": [7.0, 2.0, np.nan], "TP53": [8.0, 6.0, 5.0]}, index=["d", "e", "f"])
     >>> GeneMean().fit(train).impute(holes).to_df()["MYC"].to_dict()
@@ -247,6 +244,47 @@ class ProbabilisticPCA(_Linear):
 
     def _learn(self, x: np.ndarray, val: np.ndarray | None) -> FactorModel:
         return FactorModel.fit(x, n_factors=self.n_factors, equal_noise=self.equal_noise, seed=self.seed)
+
+
+class MixtureOfFactors(Imputer):
+    """Expectation given the observed genes under a mixture of factor analysers of normal scores.
+
+    This is the linear path of :class:`gexcore.GexBERT` by itself: what its transformer adds is the difference.
+
+    Parameters
+    ----------
+    n_components, n_factors, shrinkage
+        As in :meth:`gexcore.mixture.FactorMixture.fit`.
+    n_levels : int
+        Of expression, as in :class:`gexcore.levels.Levels`.
+    clip, seed
+        As in :class:`Imputer`.
+    """
+
+    def __init__(
+        self,
+        *,
+        n_components: int | None = None,
+        n_factors: int = 128,
+        shrinkage: float = 0.1,
+        n_levels: int = 64,
+        clip: float | None = 5.0,
+        seed: int = 0,
+    ) -> None:
+        super().__init__(clip=clip, seed=seed)
+        self.settings = {"n_components": n_components, "n_factors": n_factors, "shrinkage": shrinkage, "seed": seed}
+        self.n_levels = n_levels
+
+    def _learn(self, x: np.ndarray, val: np.ndarray | None) -> tuple[Levels, FactorMixture]:
+        levels = Levels.fit(x, n_levels=self.n_levels)
+        return levels, FactorMixture.fit(levels.score(x), **self.settings)
+
+    def _fill(self, x: np.ndarray) -> np.ndarray:
+        levels, mixture = self.model_
+        mean, sd = map(torch.from_numpy, mixture.restore_arrays(levels.score(x)))
+        values, bounds = torch.from_numpy(levels.values), level_bounds(self.n_levels).double()
+        parts = zip(mean.split(64), sd.clamp(min=1e-3).split(64), strict=True)
+        return torch.cat([expected_value(*part, values, bounds)[0] for part in parts]).numpy()
 
 
 class SoftImpute(_Linear):

@@ -9,15 +9,27 @@ from .ablation import (
     pruned,
     silence_expression,
 )
+from .attention import (
+    attended_genes,
+    correlate_with_expression,
+    enriched_sets,
+    gradient_times_input,
+    largest_by_chance,
+)
 from .conflict import gradient_cosines
 from .patients import prediction_errors, project
 
 __all__ = [
+    "attended_genes",
     "compare_expression_paths",
     "compare_gene_vectors",
     "compare_strategies",
     "compare_task_counts",
+    "correlate_with_expression",
+    "enriched_sets",
     "gradient_cosines",
+    "gradient_times_input",
+    "largest_by_chance",
     "prediction_errors",
     "project",
     "prune_heads",

@@ -2,23 +2,31 @@
 returns them; nothing is shown or saved. :func:`use_theme` sets the one look they share.
 """
 
+from .attention import plot_against_chance, plot_attended
 from .cohorts import plot_expression, plot_labels, plot_matrix
+from .panels import plot_panel_curves
 from .patients import plot_embedding
+from .restoration import plot_imputation, plot_restoration
 from .scores import plot_differences, plot_history, plot_pruning, plot_scores
 from .survival import plot_calibration, plot_kaplan_meier
 from .theme import METRIC_NAMES, use_theme
 
 __all__ = [
     "METRIC_NAMES",
+    "plot_against_chance",
+    "plot_attended",
     "plot_calibration",
     "plot_differences",
     "plot_embedding",
     "plot_expression",
     "plot_history",
+    "plot_imputation",
     "plot_kaplan_meier",
     "plot_labels",
     "plot_matrix",
+    "plot_panel_curves",
     "plot_pruning",
+    "plot_restoration",
     "plot_scores",
     "use_theme",
 ]

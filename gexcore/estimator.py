@@ -1,0 +1,353 @@
+"""What every neural model shares: its settings, its task heads, and the estimator that fits it to a cohort.
+
+A model adds a network with one representation that all heads read, and says how to build it.
+Shapes: N samples, B samples of a batch, G genes, P width of the representation.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+import operator
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from numbers import Integral, Real
+from os import PathLike
+from typing import Any, ClassVar, Self
+
+import numpy as np
+import pandas as pd
+import torch
+from anndata import AnnData
+from torch import Tensor, nn
+
+from .checkpoint import read_checkpoint, write_checkpoint
+from .cohort import as_cohort
+from .genes import align_genes
+from .heads import Head, decode, losses_against_null
+from .multitask import STRATEGIES, choose_strategy
+from .scaling import Scaler
+from .tasks import Prediction, Target, Task, check_tasks, first_ids, target_from_dict, target_to_dict
+from .training import TrainingSettings, batches, choose_device, choose_settings, seeded
+from .training import train as run_training
+
+
+@dataclass(frozen=True, kw_only=True)
+class NeuralSettings(TrainingSettings):
+    """Settings of every multitask network; the defaults are those of TxT's paper and published code."""
+
+    hidden: tuple[int, ...] = (128, 64)  # of each task head
+    head_dropout: float = 0.1  # in the heads and on what they read
+    scaling: str = "minmax"  # or "zscore"
+    scaling_clip: float | None = None  # zscore: values beyond this many standard deviations are cut
+    n_intervals: int = 64  # survival grid
+    grid: str = "uniform"  # or "quantile": equal shares of the training events
+    multitask: str = "pcgrad"  # how task gradients become one step, one of multitask.STRATEGIES
+    survival_rank: int | None = None  # 1: one risk per patient moves all intervals; None: each interval by itself
+    ranges: ClassVar[dict[str, tuple[type, float, float]]] = {
+        **TrainingSettings.ranges,
+        "head_dropout": (Real, 0, 1),
+        "n_intervals": (Integral, 2, math.inf),
+        "survival_rank": (Integral, 1, math.inf),
+    }
+    choices: ClassVar[dict[str, tuple]] = {
+        **TrainingSettings.choices,
+        "scaling": ("minmax", "zscore"),
+        "grid": ("uniform", "quantile"),
+        "multitask": STRATEGIES,
+    }
+
+
+# ---------------------------------------------------------------------------------------------- network
+
+
+def task_heads(width: int, targets: Sequence[Target], settings: NeuralSettings) -> nn.ModuleList:
+    """One head per target on a representation of the given width."""
+    ranks = [settings.survival_rank if target.task.kind == "survival" else None for target in targets]
+    return nn.ModuleList(
+        Head(width, target.n_outputs, hidden=settings.hidden, dropout=settings.head_dropout, rank=rank)
+        for target, rank in zip(targets, ranks, strict=True)
+    )
+
+
+class MultitaskModule(nn.Module, ABC):
+    """A network whose tasks meet in one representation; a subclass sets ``heads`` and says what they read."""
+
+    heads: nn.ModuleList
+
+    @abstractmethod
+    def embed(self, inputs: Tensor) -> Tensor:
+        """What every head reads, (B, P)."""
+
+    def shared_parameters(self) -> list[nn.Parameter]:
+        """All that lies below the heads."""
+        return [parameter for name, parameter in self.named_parameters() if not name.startswith("heads.")]
+
+    def forward(self, inputs: Tensor) -> list[Tensor]:
+        """The raw scores of every task, each (B, n_outputs)."""
+        embedded = self.embed(inputs)  # (B, P)
+        return [head(embedded) for head in self.heads]
+
+
+# -------------------------------------------------------------------------------------------- estimator
+
+
+class NeuralEstimator(ABC):
+    """Predict survival, classes and numbers together from expression, with one network.
+
+    A subclass builds the network (:meth:`build_module`). Where it differs from the rest it also has settings of its own
+    (``settings_class`` and ``presets``), its own way from expression to the inputs of the network (:meth:`fit_inputs`,
+    :meth:`inputs`), and more to save than others have (:meth:`input_state`, :meth:`extra_config`, :meth:`from_config`).
+
+    Parameters
+    ----------
+    tasks : task or sequence of tasks
+        Any number of :class:`Survival`, :class:`Classification` and :class:`Regression` tasks.
+    preset : str
+        One of ``presets``.
+    seed : int
+        Initial weights, dropout and the order of samples. The same seed, versions and threads give the same bits.
+    device : str
+        ``"auto"`` (a GPU if there is one), ``"cpu"``, ``"cuda"``, ...
+    **settings
+        Any field of ``settings_class``, over the preset's value.
+
+    Attributes
+    ----------
+    settings : NeuralSettings
+    history_ : pandas.DataFrame
+        epoch, split ("train", "val"), task, loss. Losses are in units of the null prediction's loss on the
+        training samples (:func:`gexcore.heads.null_scores`).
+    genes_ : list of str
+        Genes of the training cohort, which every later cohort is aligned to by name.
+    scaler_, targets_, module_
+        What the training samples said of expression and labels, and the trained network.
+
+    Examples
+    --------
+    >>> class LinearModule(MultitaskModule):
+    ...     def __init__(self, n_genes, targets, settings):
+    ...         super().__init__()
+    ...         self.encoder = nn.Linear(n_genes, 16)
+    ...         self.heads = task_heads(16, targets, settings)
+    ...
+    ...     def embed(self, inputs):
+    ...         return self.encoder(inputs)
+    >>> class LinearEncoder(NeuralEstimator):
+    ...     def build_module(self, genes, targets):
+    ...         return LinearModule(len(genes), targets, self.settings)
+    >>> import gexcore as gx
+    >>> cohort, tasks = gx.load_cohort("demo"), [gx.Classification("subtype"), gx.Regression("age")]
+    >>> train, val, test = gx.split(cohort, tasks, seed=0)
+    >>> LinearEncoder(tasks, max_epochs=2).fit(train, val).embed(test).shape
+    (80, 16)
+    """
+
+    settings_class: ClassVar[type[NeuralSettings]] = NeuralSettings
+    presets: ClassVar[Mapping[str, Mapping]] = {"paper": {}}
+
+    def __init__(
+        self, tasks: Task | Sequence[Task], *, preset: str = "paper", seed: int = 0, device: str = "auto", **settings
+    ):
+        self.tasks = check_tasks(tasks)
+        self.settings = choose_settings(self.settings_class, self.presets, preset, settings)
+        self.seed, self.device = operator.index(seed), device
+
+    # ------------------------------------------------------------------------------ what a subclass says
+
+    @abstractmethod
+    def build_module(self, genes: Sequence[str], targets: Sequence[Target]) -> MultitaskModule:
+        """The network before training; a file's weights replace its own when a model is loaded."""
+
+    def fit_inputs(self, expression: np.ndarray) -> None:
+        """Learn from training expression (N, G), NaN where missing, how it becomes inputs; ``genes_`` are known.
+
+        ``scaler_`` has to be able to ``harmonise`` and ``check_range``, whatever else is learned.
+        """
+        self.scaler_ = Scaler.fit(expression, method=self.settings.scaling, clip=self.settings.scaling_clip)
+
+    def inputs(self, expression: np.ndarray) -> Tensor:
+        """What the network reads of any expression (N, G) of ``genes_``; first axis: samples."""
+        return torch.from_numpy(self.scaler_.transform(expression))
+
+    def input_state(self) -> dict[str, np.ndarray]:
+        """Arrays that :meth:`inputs` needs, for the model file."""
+        return self.scaler_.state()
+
+    def extra_config(self) -> dict[str, Any]:
+        """JSON values that the network is built from beside settings, genes and targets, for the model file."""
+        return {}
+
+    @classmethod
+    def from_config(
+        cls, config: Mapping[str, Any], state: Mapping[str, np.ndarray], tasks: Sequence[Task], **settings
+    ) -> Self:
+        """An estimator with the inputs of a saved one, that builds its network.
+
+        Parameters
+        ----------
+        config, state
+            All that the model file says, ``extra_config()`` included, and the arrays of ``input_state()``.
+        tasks, **settings
+            For the constructor, seed and device included.
+        """
+        model = cls(tasks, **settings)
+        model.scaler_ = Scaler.from_state(state, method=model.settings.scaling, clip=model.settings.scaling_clip)
+        return model
+
+    # ------------------------------------------------------------------------------------------ fitting
+
+    def fit(self, train: AnnData, val: AnnData | None = None, *, checkpoint: str | PathLike | None = None) -> Self:
+        """Train on one cohort, stopping early on another.
+
+        Everything that is fitted (scaling, classes, time grids, standardisation) comes from ``train`` alone;
+        ``val`` only chooses the epoch.
+
+        Parameters
+        ----------
+        train, val : AnnData, DataFrame or path
+            Anything :func:`gexcore.read_cohort` reads. Without ``val`` all ``max_epochs`` are trained.
+        checkpoint : path, optional
+            Written after every epoch; the same call later goes on where it was broken off, to the same bits.
+        """
+        train, val = as_cohort(train), None if val is None else as_cohort(val)
+        if val is not None and (both := train.obs_names.intersection(val.obs_names)).size:
+            message = f"{both.size} samples are in the training and the validation cohort, first {first_ids(both)}"
+            raise ValueError(message)
+        s, device = self.settings, choose_device(self.device)
+        model = copy.copy(self)  # a fit that breaks off leaves this one as it was
+        model.genes_ = list(train.var_names)
+        expression = align_genes(train, model.genes_)  # (N, G)
+        model.fit_inputs(expression)
+        grid = {"n_intervals": s.n_intervals, "grid": s.grid}
+        model.targets_ = [t.fit(train.obs, **grid if t.kind == "survival" else {}) for t in self.tasks]
+        data = model._tensors(train, expression)
+        validation = None if val is None else model._tensors(val, align_genes(val, model.genes_))
+        if validation and all(label[:, 0].isnan().all() for label in validation[1:]):
+            message = f"none of the {val.n_obs} validation samples has a label, so nothing can say when to stop"
+            raise ValueError(message)
+        with seeded(self.seed, device):
+            model.module_ = module = model.build_module(model.genes_, model.targets_)
+            shared = [p for p in module.shared_parameters() if p.requires_grad]
+            combined = s.multitask if shared else "equal"  # heads are never in conflict with each other
+            strategy = choose_strategy(combined, [t.name for t in self.tasks], shared)
+            losses = losses_against_null(module.heads, model.targets_, data[1:], meet=strategy.meet)
+            module.to(device)
+            rng, name = np.random.default_rng(self.seed), type(self).__name__
+            model.history_ = run_training(
+                module,
+                losses,
+                data,
+                validation,
+                s,
+                strategy=strategy,
+                device=device,
+                generator=rng,
+                label=name,
+                checkpoint=checkpoint,
+            )
+        vars(self).update(vars(model))
+        return self
+
+    def _tensors(self, cohort: AnnData, expression: np.ndarray) -> tuple[Tensor, ...]:
+        labels = [torch.from_numpy(target.encode(cohort.obs)) for target in self.targets_]
+        return self.inputs(expression), *labels
+
+    # --------------------------------------------------------------------------------------- predicting
+
+    def predict(
+        self, cohort: AnnData, *, harmonise: str | None = None, min_coverage: float = 0.5
+    ) -> dict[str, Prediction]:
+        """Predict every task for every sample; labels in ``cohort`` are not read.
+
+        Genes are matched by name: their order is irrelevant, extra ones are unused, absent ones count as missing (with
+        a warning).
+
+        Parameters
+        ----------
+        cohort : AnnData, DataFrame or path
+            Anything :func:`gexcore.read_cohort` reads.
+        harmonise : {"quantile", "zscore"}, optional
+            Bring a cohort of another platform, unit or scale to that of the training cohort first, as
+            :func:`gexcore.harmonise` does; the prediction of a sample then depends on the others it comes with.
+        min_coverage : float
+            A cohort that has a smaller share of the model's genes is refused.
+
+        Returns
+        -------
+        dict
+            Task name to :class:`SurvivalPrediction`, :class:`ClassPrediction` or :class:`ValuePrediction`.
+        """
+        cohort = as_cohort(cohort)
+        scores = self._run(cohort, self.fitted_module().forward, harmonise, min_coverage)
+        return {t.task.name: decode(t, s, cohort.obs_names) for t, s in zip(self.targets_, scores, strict=True)}
+
+    def embed(self, cohort: AnnData, *, harmonise: str | None = None, min_coverage: float = 0.5) -> pd.DataFrame:
+        """What all heads read, a DataFrame samples x P; arguments as in :meth:`predict`."""
+        cohort = as_cohort(cohort)
+        module = self.fitted_module()
+        (embedded,) = self._run(cohort, lambda inputs: [module.embed(inputs)], harmonise, min_coverage)
+        return pd.DataFrame(embedded.numpy(), index=cohort.obs_names)
+
+    def fitted_module(self) -> MultitaskModule:
+        """The trained network; refused before :meth:`fit`."""
+        if not hasattr(self, "module_"):
+            message = f"this {type(self).__name__} is not fitted yet: call fit(train, val) first"
+            raise RuntimeError(message)
+        return self.module_
+
+    def _run(self, cohort: AnnData, function: Callable, harmonise: str | None, min_coverage: float) -> list[Tensor]:
+        expression = align_genes(cohort, self.genes_, min_coverage=min_coverage)
+        if harmonise is not None:
+            expression = self.scaler_.harmonise(expression, harmonise)
+        self.scaler_.check_range(expression)
+        return self._batched(function, self.inputs(expression))
+
+    def _batched(self, function: Callable, inputs: Tensor) -> list[Tensor]:
+        """Each result of ``function`` for all samples, computed batch by batch."""
+        device = choose_device(self.device)
+        self.module_.to(device).eval()  # not in inference mode: weights moved there could not be differentiated again
+        slices = batches(len(inputs), self.settings.batch_size)
+        with torch.inference_mode():
+            batched = [[result.float().cpu() for result in function(inputs[s].to(device))] for s in slices]
+        return [torch.cat(parts) for parts in zip(*batched, strict=True)]
+
+    # ------------------------------------------------------------------------------------------- saving
+
+    def save(self, path: str | PathLike) -> None:
+        """Write everything prediction needs to one safetensors file, replacing it in a single step."""
+        tensors = {f"module.{name}": t for name, t in self.fitted_module().state_dict().items()}
+        tensors |= {f"scaler.{name}": torch.from_numpy(a) for name, a in self.input_state().items()}
+        config = {
+            "settings": asdict(self.settings),
+            "seed": self.seed,
+            **self.extra_config(),
+            "targets": [target_to_dict(t) for t in self.targets_],
+            "genes": self.genes_,
+            "history": self.history_.to_dict("list"),
+        }
+        write_checkpoint(path, type(self).__name__, tensors, config)
+
+    @classmethod
+    def load(cls, path: str | PathLike, *, device: str = "auto") -> Self:
+        """Read a model written by :meth:`save`; it predicts what the saved one did."""
+        tensors, config = read_checkpoint(path, cls.__name__)
+        weights, state = (
+            {name.removeprefix(kind): t for name, t in tensors.items() if name.startswith(kind)}
+            for kind in ("module.", "scaler.")
+        )
+        arrays = {name: t.numpy() for name, t in state.items()}
+        targets = [target_from_dict(t) for t in config["targets"]]
+        settings = {name: tuple(v) if isinstance(v, list) else v for name, v in config["settings"].items()}
+        settings |= {"seed": config["seed"], "device": device}
+        model = cls.from_config(config, arrays, [t.task for t in targets], **settings)
+        model.genes_, model.targets_, model.history_ = config["genes"], targets, pd.DataFrame(config["history"])
+        model.module_ = model.build_module(model.genes_, targets).eval()
+        model.module_.load_state_dict(weights)
+        return model
+
+    def __repr__(self) -> str:
+        tasks = ", ".join(t.name for t in self.tasks)
+        fitted = f"fitted on {len(self.genes_)} genes" if hasattr(self, "genes_") else "not fitted"
+        return f"{type(self).__name__}({tasks}; {fitted})"

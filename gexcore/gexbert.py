@@ -1,0 +1,427 @@
+"""GexBERT (Jiang and Hassanpour 2025): pretrained by hiding expression and restoring it.
+
+The estimator fits the network of :mod:`gexcore.restorer` to a cohort without looking at any label, and uses it on any
+panel of genes: to impute, to restore genes never measured, to embed samples and genes, to read attention.
+Shapes: B samples of a batch, N samples, G genes, D width, P axes of the linear path.
+"""
+
+from __future__ import annotations
+
+import functools
+import operator
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict
+from os import PathLike
+
+import numpy as np
+import pandas as pd
+import torch
+from anndata import AnnData
+from torch import Tensor
+
+from .checkpoint import read_checkpoint, write_checkpoint
+from .coexpression import correlation_graph, spectral_vectors
+from .cohort import as_cohort
+from .genes import align_genes, fill_in
+from .levels import Levels
+from .mixture import FactorMixture
+from .network import node2vec, vectors_for
+from .pretraining import restoration_losses
+from .restorer import GexBERTSettings, Restorer
+from .scaling import Scaler
+from .tasks import CohortWarning, first_ids
+from .training import choose_device, choose_settings, seeded
+from .training import train as run_training
+
+PRIORS = ("spectral", "node2vec")
+PRESETS: dict[str, dict] = {
+    # The sources name the parts, not their sizes: these are of the order of published models of bulk expression.
+    "paper": {
+        "loss": "both",
+        "learning_rate": 2e-4,
+        "weight_decay": 0.01,
+        "max_epochs": 200,
+        "schedule": "cosine",
+        "gradient_clip": 1.0,
+    },
+    # Minutes on two cores: a small transformer that refines a closed-form restoration.
+    "quick": {
+        "n_layers": 2,
+        "n_decoder_layers": 1,
+        "n_heads": 4,
+        "d_model": 64,
+        "d_ff": 128,
+        "dropout": 0.0,
+        "value_encoder": "continuous",
+        "panel": 128,
+        "n_targets": 256,
+        "mask_rates": (0.1, 0.95),
+        "small_panels": 0.2,
+        "loss": "value",  # how sure it is, the linear path says
+        "linear": "mixture",
+        "n_folds": 3,
+        "learning_rate": 2e-3,
+        "weight_decay": 0.01,
+        "batch_size": 32,
+        "max_epochs": 15,
+        "patience": 5,
+        "schedule": "cosine",
+        "gradient_clip": 1.0,
+        "averaging": 0.99,
+    },
+}
+_BATCH = 32  # samples restored at once
+
+
+class GexBERT:
+    """Learn how genes go together from expression alone; restore, embed and explain any panel of them.
+
+    Parameters
+    ----------
+    gene_prior : {"spectral", "node2vec"} or pandas.DataFrame, optional
+        Vectors of genes known beforehand, added to the learned ones through a learned map: from the correlations of
+        the training samples (:mod:`gexcore.coexpression`), or given as genes x numbers, for example of a protein
+        network. None, the default, is the paper's.
+    preset : {"paper", "quick"}
+        ``"paper"``: the described network with assumed sizes. ``"quick"``: a small transformer that refines a
+        closed-form restoration, for minutes on a CPU.
+    seed : int
+        Initial weights, hidden genes, folds and the order of samples.
+    device : str
+        ``"auto"`` (a GPU if there is one), ``"cpu"``, ``"cuda"``, ...
+    **settings
+        Any field of :class:`GexBERTSettings`, over the preset's value.
+
+    Attributes
+    ----------
+    settings : GexBERTSettings
+    history_ : pandas.DataFrame
+        epoch, split ("train", "val"), task, loss: "value", the mean squared error in standard deviations of a gene,
+        and "levels", minus the log probability of the true level; of hidden genes only.
+    genes_ : list of str
+        Genes of the training cohort: those that can be read and restored.
+
+    Examples
+    --------
+    >>> import gexcore as gx
+    >>> cohort = gx.load_cohort("demo-pan-cancer")[:200].copy()
+    >>> train, val = cohort[:150].copy(), cohort[150:].copy()
+    >>> bert = gx.GexBERT(preset="quick", max_epochs=1, n_components=1).fit(train, val)
+    >>> panel = val[:, ["PROLIF1", "IMMUNE1"]].copy()
+    >>> bert.restore(panel, ["PROLIF2"]).shape
+    (50, 1)
+    """
+
+    def __init__(
+        self,
+        *,
+        gene_prior: str | pd.DataFrame | None = None,
+        preset: str = "paper",
+        seed: int = 0,
+        device: str = "auto",
+        **settings,
+    ):
+        self.settings = choose_settings(GexBERTSettings, PRESETS, preset, settings)
+        if not (gene_prior is None or isinstance(gene_prior, pd.DataFrame) or gene_prior in PRIORS):
+            message = f"gene_prior is {', '.join(PRIORS)} or a DataFrame of genes x numbers, not {gene_prior!r}"
+            raise ValueError(message)
+        self.gene_prior, self.seed, self.device = gene_prior, operator.index(seed), device
+
+    # ------------------------------------------------------------------------------------------ fitting
+
+    def fit(self, train: AnnData, val: AnnData | None = None, *, checkpoint: str | PathLike | None = None) -> GexBERT:
+        """Pretrain on one cohort, stopping early on another; no label is read.
+
+        Scaling, levels, linear path and prior come from ``train`` alone. What is hidden of ``val``, a share between
+        the mask rates, is the same in every epoch.
+
+        Parameters
+        ----------
+        train, val : AnnData, DataFrame or path
+            Anything :func:`gexcore.read_cohort` reads. Without ``val`` all ``max_epochs`` are trained.
+        checkpoint : path, optional
+            Written after every epoch; the same call later goes on where it was broken off, to the same bits.
+
+        Raises
+        ------
+        ValueError
+            Genes without a value in any training sample, samples without a value, or samples in both cohorts.
+        """
+        train, val = as_cohort(train), None if val is None else as_cohort(val)
+        _check(train, val)
+        s, device = self.settings, choose_device(self.device)
+        genes = list(train.var_names)
+        scaler = Scaler.fit(train.X, method="zscore", clip=s.scaling_clip)
+        values = scaler.standardise(train.X)
+        levels = Levels.fit(values, n_levels=s.n_levels)
+        rng = np.random.default_rng(self.seed)
+        fold = rng.permutation(train.n_obs) % s.n_folds
+        data = (torch.from_numpy(levels.score(values)), torch.from_numpy(values), torch.from_numpy(fold))
+        validation = None
+        if val is not None:
+            held = scaler.standardise(align_genes(val, genes))
+            order = torch.from_numpy(rng.random(held.shape).astype("float32"))
+            rates = torch.linspace(*s.mask_rates, len(held))
+            none = torch.full((len(held),), -1)  # of the training folds
+            validation = (torch.from_numpy(levels.score(held)), torch.from_numpy(held), none, rates, order)
+        linear, folds = self._mixtures(data[0].numpy(), fold)
+        prior = self._prior(train, genes)
+        with seeded(self.seed, device):
+            module = Restorer(torch.from_numpy(levels.values).float(), s, prior=prior, linear=linear).to(device)
+            folds = [mixture.to(device) for mixture in folds]
+            losses = functools.partial(restoration_losses, folds=folds)
+            self.history_ = run_training(
+                module,
+                losses,
+                data,
+                validation,
+                s,
+                device=device,
+                generator=rng,
+                label="GexBERT",
+                checkpoint=checkpoint,
+            )
+        self.genes_, self.scaler_, self.levels_, self.module_ = genes, scaler, levels, module
+        return self
+
+    def _mixtures(self, score: np.ndarray, fold: np.ndarray) -> tuple[FactorMixture | None, list[FactorMixture]]:
+        """The linear path, and one fitted without each fold: what it leaves over of samples it has not seen."""
+        s = self.settings
+        if s.linear == "none":
+            return None, []
+        settings = {"n_factors": s.n_factors, "shrinkage": s.shrinkage, "seed": self.seed}
+        whole = FactorMixture.fit(score, n_components=s.n_components, **settings)
+        settings |= {"n_components": len(whole.mean), "n_factors": whole.loadings.shape[2]}
+        folds = [FactorMixture.fit(score[fold != f], **settings) for f in range(s.n_folds)]
+        for mixture in folds:
+            mixture.axes = whole.axes  # one meaning of a profile
+        return whole, folds
+
+    def _prior(self, train: AnnData, genes: list[str]) -> Tensor | None:
+        if self.gene_prior is None:
+            return None
+        vectors = self.gene_prior
+        if isinstance(vectors, str) and vectors == "spectral":
+            varying = int((np.nanmax(train.X, axis=0) > np.nanmin(train.X, axis=0)).sum())
+            vectors = spectral_vectors(train, d=min(64, train.n_obs - 1, varying))
+        elif isinstance(vectors, str):
+            vectors, _ = node2vec(correlation_graph(train), seed=self.seed)
+        return torch.tensor(vectors_for(genes, vectors).to_numpy(float)).float()
+
+    # -------------------------------------------------------------------------------------------- using
+
+    def impute(self, cohort: AnnData, *, n_panels: int = 2, min_coverage: float = 0.0) -> AnnData:
+        """The cohort with the training genes in their order and a value in every cell.
+
+        Observed values stay as they are, to the bit, and so does ``obs``. Genes the cohort lacks are filled in for
+        every sample; those that were not in training are left out, with a warning.
+
+        Parameters
+        ----------
+        cohort : AnnData, DataFrame or path
+            Anything :func:`gexcore.read_cohort` reads, on the scale of the training samples; any panel of genes.
+        n_panels : int
+            Where a sample has more genes than the encoder reads at once, up to so many panels share them, and what
+            they restore is averaged.
+        min_coverage : float
+            A cohort that has a smaller share of the training genes is refused.
+
+        Returns
+        -------
+        AnnData
+            ``layers["sd"]``: the standard deviation of what was filled in, in the unit of the cohort; 0 where a value
+            was measured.
+        """
+        cohort = as_cohort(cohort)
+        score = self.scores(cohort, min_coverage)
+
+        def fill(part: Tensor) -> list[Tensor]:
+            hole = part.isnan()
+            most = max(1, int(hole.sum(1).max()))
+            targets = (~hole).int().argsort(dim=1, stable=True)[:, :most]  # the holes first
+            value, sd = self.module_.restore(part, targets, n_panels)
+            return [torch.zeros_like(part).scatter(1, targets, t.to(part)) for t in (value, sd)]
+
+        value, sd = self._run(score, fill)
+        filled = fill_in(cohort, self.genes_, self.scaler_.inverse(value))
+        sd = self.scaler_.inverse(sd) - self.scaler_.shift
+        filled.layers["sd"] = np.where(np.isnan(score), sd, 0.0).astype("float32")
+        return filled
+
+    def restore(self, cohort: AnnData, genes: Sequence[str], *, n_panels: int = 2) -> pd.DataFrame:
+        """Expected expression of given genes for every sample, a DataFrame samples x genes in the unit of training.
+
+        A gene that a sample has is restored all the same, from the sample's other values and, through the linear path,
+        its own.
+        """
+        known = pd.Index(self._fitted().genes_)
+        position = known.get_indexer(list(genes))
+        if (position < 0).any():
+            unknown = [gene for gene, place in zip(genes, position, strict=True) if place < 0]
+            message = f"{len(unknown)} of {len(position)} genes were not in training, first {first_ids(unknown)}"
+            raise ValueError(message)
+        cohort = as_cohort(cohort)
+        asked = torch.from_numpy(position)
+
+        def restored(part: Tensor) -> list[Tensor]:
+            targets = asked.to(part.device).expand(len(part), -1)
+            return [
+                torch.zeros_like(part).scatter(1, targets, self.module_.restore(part, targets, n_panels)[0].to(part))
+            ]
+
+        (value,) = self._run(self.scores(cohort, 0.0), restored)
+        return pd.DataFrame(self.scaler_.inverse(value)[:, position], index=cohort.obs_names, columns=known[position])
+
+    def embed(self, cohort: AnnData, *, n_panels: int = 2) -> pd.DataFrame:
+        """A vector per sample from whatever genes it has: summaries of encoder and linear path, samples x D + P."""
+        cohort = as_cohort(cohort)
+        vectors = self.represent(self.scores(cohort, 0.0), n_panels)
+        width = self.settings.d_model
+        names = [
+            f"{'summary' if i < width else 'linear'}_{i % width if i < width else i - width}"
+            for i in range(vectors.shape[1])
+        ]
+        return pd.DataFrame(vectors, index=cohort.obs_names, columns=names)
+
+    @torch.no_grad()
+    def gene_embedding(self) -> pd.DataFrame:
+        """The learned gene vectors, a DataFrame genes x D: what TxT takes as ``gene_embedding``."""
+        vectors = self._fitted().module_.gene_vectors().cpu().numpy()
+        return pd.DataFrame(vectors, index=pd.Index(self.genes_, name="gene"))
+
+    def attention(self, cohort: AnnData, *, by_summary: bool = False) -> pd.DataFrame:
+        """Attention that each gene receives in the encoder, a DataFrame samples x genes; a row sums to 1.
+
+        Means over heads, layers and the genes that attend (``by_summary``: only the summary token attends). Of a
+        sample with more genes than the panel holds, one panel is read. NaN where a sample has no value.
+        """
+        cohort = as_cohort(cohort)
+        if not self.settings.n_layers:
+            message = "n_layers is 0: there is no encoder layer whose attention could be read"
+            raise ValueError(message)
+
+        def received(part: Tensor) -> list[Tensor]:
+            ((genes, shown, padding, _),) = self.module_.panels(part, 1)
+            total = 0.0
+            profile = self.module_.read(part, genes[:, :0])[1]
+            for weights in self.module_.attention(genes, shown, padding, profile):
+                asking = weights[:, :, :1] if by_summary else weights[:, :, 1:] * ~padding[:, None, :, None]
+                total = total + asking.mean(1).sum(1)[:, 1:]  # (B, N)
+            total = total.masked_fill(padding, 0.0)
+            share = total / total.sum(1, keepdim=True)
+            return [torch.full_like(part, torch.nan).scatter(1, genes, share.masked_fill(padding, torch.nan))]
+
+        (share,) = self._run(self.scores(cohort, 0.0), received, size=4)
+        return pd.DataFrame(share, index=cohort.obs_names, columns=self.genes_)
+
+    def _fitted(self) -> GexBERT:
+        if not hasattr(self, "module_"):
+            message = "this GexBERT is not fitted yet: call fit(train, val) first"
+            raise RuntimeError(message)
+        return self
+
+    def scores(self, cohort: AnnData, min_coverage: float = 0.0) -> np.ndarray:
+        """Normal scores of the training genes, (N, G), NaN where a sample has no value."""
+        self._fitted()
+        known = cohort.var_names.isin(self.genes_)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", CohortWarning)  # a small panel is what this model is for
+            raw = align_genes(cohort, self.genes_, min_coverage=max(min_coverage, 0.5 / len(self.genes_)))
+        if not known.all():
+            unknown = cohort.var_names[~known]
+            message = (
+                f"{len(unknown)} of {cohort.n_vars} genes were not in training and are not used ({first_ids(unknown)})"
+            )
+            warnings.warn(message, CohortWarning, stacklevel=3)
+        empty = np.isnan(raw).all(axis=1)
+        if empty.any():
+            message = (
+                f"{empty.sum()} samples have no value of any training gene ({first_ids(cohort.obs_names[empty])}): "
+                "what they get is the same for all of them"
+            )
+            warnings.warn(message, CohortWarning, stacklevel=3)
+        self.scaler_.check_range(raw)
+        return self.levels_.score(self.scaler_.standardise(raw))
+
+    def represent(self, score: np.ndarray, n_panels: int = 2) -> np.ndarray:
+        """Vectors of samples given as normal scores of all training genes, (N, G) to (N, D + P)."""
+        (vectors,) = self._run(score, lambda part: [self.module_.represent(part, n_panels)])
+        return vectors
+
+    def _run(self, score: np.ndarray, function: Callable, size: int = _BATCH) -> Iterator[np.ndarray]:
+        """Each result of ``function`` for all samples, computed batch by batch."""
+        device = choose_device(self.device)
+        self.module_.to(device).eval()
+        with torch.no_grad():
+            parts = [
+                [result.double().cpu() for result in function(part.to(device))]
+                for part in torch.from_numpy(score).split(size)
+            ]
+        return (torch.cat(part).numpy() for part in zip(*parts, strict=True))
+
+    # ------------------------------------------------------------------------------------------- saving
+
+    def save(self, path: str | PathLike) -> None:
+        """Write everything that using the model needs to one safetensors file, replacing it in a single step."""
+        write_checkpoint(path, "GexBERT", *self.parts())
+
+    @classmethod
+    def load(cls, path: str | PathLike, *, device: str = "auto") -> GexBERT:
+        """Read a model written by :meth:`save`; it restores what the saved one did."""
+        return cls.from_parts(*read_checkpoint(path, "GexBERT"), device=device)
+
+    def parts(self) -> tuple[dict[str, Tensor], dict]:
+        """The fitted model as tensors and JSON values: what a checkpoint holds."""
+        module, linear = self._fitted().module_, self.module_.linear
+        tensors = {f"module.{name}": t for name, t in module.state_dict().items()}
+        for kind, part in (("scaler", self.scaler_), ("levels", self.levels_)):
+            tensors |= {f"{kind}.{name}": torch.from_numpy(a) for name, a in part.state().items()}
+        config = {
+            "settings": asdict(self.settings),
+            "seed": self.seed,
+            "genes": self.genes_,
+            "prior": None if module.prior is None else module.prior.shape[1],
+            "linear": None if linear is None else [*linear.loadings.shape[::2], linear.axes.shape[1]],
+            "history": self.history_.to_dict("list"),
+        }
+        return tensors, config
+
+    @classmethod
+    def from_parts(cls, tensors: Mapping[str, Tensor], config: Mapping, *, device: str = "auto") -> GexBERT:
+        """The inverse of :meth:`parts`."""
+        settings = {**config["settings"], "mask_rates": tuple(config["settings"]["mask_rates"])}
+        bert = cls(seed=config["seed"], device=device, **settings)
+        module, scaler, levels = (
+            {name.removeprefix(kind): t for name, t in tensors.items() if name.startswith(kind)}
+            for kind in ("module.", "scaler.", "levels.")
+        )
+        scaler, levels = ({name: t.numpy() for name, t in part.items()} for part in (scaler, levels))
+        bert.scaler_ = Scaler.from_state(scaler, method="zscore", clip=settings["scaling_clip"])
+        bert.levels_ = Levels.from_state(levels)
+        n_genes, width, shape = len(config["genes"]), config["prior"], config["linear"]
+        prior = None if width is None else torch.zeros(n_genes, width)
+        linear = None if shape is None else FactorMixture(n_genes, *shape)
+        bert.module_ = Restorer(module["values"], bert.settings, prior=prior, linear=linear)
+        bert.module_.load_state_dict(module)
+        bert.module_.eval()
+        bert.genes_, bert.history_ = config["genes"], pd.DataFrame(config["history"])
+        return bert
+
+    def __repr__(self) -> str:
+        fitted = f"fitted on {len(self.genes_)} genes" if hasattr(self, "genes_") else "not fitted"
+        return f"GexBERT({fitted})"
+
+
+def _check(train: AnnData, val: AnnData | None) -> None:
+    missing = np.isnan(train.X)
+    for axis, names, what, remedy in (
+        (0, train.var_names, "genes have no value in any training sample", "remove them"),
+        (1, train.obs_names, "training samples have no value of any gene", "remove them"),
+    ):
+        if (empty := missing.all(axis=axis)).any():
+            message = f"{empty.sum()} {what}, first {first_ids(names[empty])}; {remedy}"
+            raise ValueError(message)
+    if val is not None and (both := train.obs_names.intersection(val.obs_names)).size:
+        message = f"{both.size} samples are in the training and the validation cohort, first {first_ids(both)}"
+        raise ValueError(message)

@@ -1,0 +1,79 @@
+"""Cancer types told from few genes; by hand, about an hour on one core:
+
+GEXCORE_RECORD=notebooks/recorded python -m pytest -s tests/benchmarks/test_small_panels.py
+"""
+
+import numpy as np
+import pandas as pd
+import pytest
+from studies import COHORTS, record
+
+import gexcore as gx
+from gexcore.baselines import (
+    LinearModel,
+    LinearSVM,
+    Majority,
+    OnRepresentation,
+    PrincipalComponents,
+    RandomForest,
+    VariationalAutoencoder,
+)
+
+FILE = COHORTS / "tcga-absolute.h5ad"
+FINGERPRINTS = COHORTS / "tcga-pan-cancer.h5ad"
+pytestmark = pytest.mark.filterwarnings("ignore::gexcore.CohortWarning")  # one gene is constant
+TASK = gx.Classification("cancer_type")
+SIZES = (4, 8, 16, 32, 64, 128, 256, 512, 1024)
+
+
+class OnPanel(VariationalAutoencoder):
+    """The autoencoder of a panel: its layers are no wider than the panel calls for."""
+
+    def fit(self, train, val=None):
+        width = max(4, min(128, train.n_vars // 2))
+        self.hidden = (2 * width, width)
+        return super().fit(train, val)
+
+
+@pytest.mark.skipif(not FILE.is_file(), reason="needs the TCGA tables on an absolute scale")
+def test_panels_of_tcga():
+    train, val, test = gx.split(gx.read_cohort(FILE), TASK, seed=0)
+    bert = gx.GexBERT(preset="quick", max_epochs=30).fit(train, val)
+    models = {
+        "majority": lambda seed: Majority(TASK, seed=seed),
+        "logistic regression": lambda seed: LinearModel(TASK, seed=seed),
+        "linear SVM": lambda seed: LinearSVM(TASK, seed=seed),
+        "random forest": lambda seed: RandomForest(TASK, seed=seed),
+        "PCA": lambda seed: OnRepresentation(LinearModel(TASK, seed=seed), PrincipalComponents(seed=seed)),
+        "VAE": lambda seed: OnRepresentation(LinearModel(TASK, seed=seed), OnPanel(max_epochs=60, seed=seed)),
+        "GexBERT, frozen": lambda seed: OnRepresentation(LinearModel(TASK, seed=seed), bert, pretrained=True),
+        "GexBERT, fine-tuned": lambda seed: gx.FineTuned(TASK, encoder=bert, max_epochs=6, seed=seed),
+    }
+    panels = {
+        "random": gx.panels.random_panels(train.var_names, SIZES, n_draws=10),
+        "variance": gx.panels.top_variance_panels(train, SIZES),
+    }
+    tables = []
+    for choice, drawn in panels.items():
+        for draw in sorted({panel.draw for panel in drawn}):
+            some = [panel for panel in drawn if panel.draw == draw]
+            tables.append(gx.panels.compare_panels(models, train, test, TASK, some, val=val).assign(choice=choice))
+            record(pd.concat(tables, ignore_index=True), "panels_tcga")  # a run that breaks off keeps what it has
+    random = pd.concat(tables).query("choice == 'random'")
+    print(gx.panels.against_best_rival(random, "GexBERT, frozen").to_string())
+    assert random["value"].notna().all()
+
+
+@pytest.mark.skipif(not FINGERPRINTS.is_file(), reason="needs the TCGA pan-cancer table")
+def test_a_forest_reads_how_a_cohort_was_normalised():
+    """Values z-scored cohort by cohort tell the cohort by what normalisation left, not by biology."""
+    cohort = gx.read_cohort(FINGERPRINTS)
+    train, _, test = gx.split(cohort, TASK, seed=0)
+    few = np.random.default_rng(0).permutation(train.n_obs)[:1500]
+    models = {"logistic regression": LinearModel, "random forest": RandomForest}
+    factories = {name: lambda seed, model=model: model(TASK, seed=seed) for name, model in models.items()}
+    panels = gx.panels.random_panels(train.var_names, [64], n_draws=1)
+    table = gx.panels.compare_panels(factories, train[np.sort(few)].copy(), test, TASK, panels)
+    record(table, "panels_tcga_fingerprints")
+    accuracy = table.query("metric == 'accuracy'").set_index("model")["value"]
+    assert accuracy["random forest"] > accuracy["logistic regression"] + 0.3
