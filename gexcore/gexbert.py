@@ -28,49 +28,13 @@ from .levels import Levels
 from .mixture import FactorMixture
 from .network import node2vec, vectors_for
 from .pretraining import restoration_losses
-from .restorer import GexBERTSettings, Restorer
+from .restorer import PRESETS, GexBERTSettings, Restorer
 from .scaling import Scaler
 from .tasks import CohortWarning, first_ids
 from .training import choose_device, choose_settings, seeded
 from .training import train as run_training
 
 PRIORS = ("spectral", "node2vec")
-PRESETS: dict[str, dict] = {
-    # The sources name the parts, not their sizes: these are of the order of published models of bulk expression.
-    "paper": {
-        "loss": "both",
-        "learning_rate": 2e-4,
-        "weight_decay": 0.01,
-        "max_epochs": 200,
-        "schedule": "cosine",
-        "gradient_clip": 1.0,
-    },
-    # Minutes on two cores: a small transformer that refines a closed-form restoration.
-    "quick": {
-        "n_layers": 2,
-        "n_decoder_layers": 1,
-        "n_heads": 4,
-        "d_model": 64,
-        "d_ff": 128,
-        "dropout": 0.0,
-        "value_encoder": "continuous",
-        "panel": 128,
-        "n_targets": 256,
-        "mask_rates": (0.1, 0.95),
-        "small_panels": 0.2,
-        "loss": "value",  # how sure it is, the linear path says
-        "linear": "mixture",
-        "n_folds": 3,
-        "learning_rate": 2e-3,
-        "weight_decay": 0.01,
-        "batch_size": 32,
-        "max_epochs": 15,
-        "patience": 5,
-        "schedule": "cosine",
-        "gradient_clip": 1.0,
-        "averaging": 0.99,
-    },
-}
 _BATCH = 32  # samples restored at once
 
 
@@ -252,8 +216,7 @@ class GexBERT:
     def restore(self, cohort: AnnData, genes: Sequence[str], *, n_panels: int = 2) -> pd.DataFrame:
         """Expected expression of given genes for every sample, a DataFrame samples x genes in the unit of training.
 
-        A gene that a sample has is restored all the same, from the sample's other values and, through the linear path,
-        its own.
+        They are restored from all other genes: where a sample has one of them, that value is not looked at.
         """
         known = pd.Index(self._fitted().genes_)
         position = known.get_indexer(list(genes))
@@ -262,26 +225,22 @@ class GexBERT:
             message = f"{len(unknown)} of {len(position)} genes were not in training, first {first_ids(unknown)}"
             raise ValueError(message)
         cohort = as_cohort(cohort)
+        score = self.scores(cohort)
+        score[:, position] = np.nan
         asked = torch.from_numpy(position)
 
         def restored(part: Tensor) -> list[Tensor]:
-            targets = asked.to(part.device).expand(len(part), -1)
-            return [
-                torch.zeros_like(part).scatter(1, targets, self.module_.restore(part, targets, n_panels)[0].to(part))
-            ]
+            return [self.module_.restore(part, asked.to(part.device).expand(len(part), -1), n_panels)[0]]
 
-        (value,) = self._run(self.scores(cohort, 0.0), restored)
-        return pd.DataFrame(self.scaler_.inverse(value)[:, position], index=cohort.obs_names, columns=known[position])
+        (value,) = self._run(score, restored)
+        values = self.scaler_.of(position).inverse(value)
+        return pd.DataFrame(values, index=cohort.obs_names, columns=known[position])
 
     def embed(self, cohort: AnnData, *, n_panels: int = 2) -> pd.DataFrame:
         """A vector per sample from whatever genes it has: summaries of encoder and linear path, samples x D + P."""
         cohort = as_cohort(cohort)
-        vectors = self.represent(self.scores(cohort, 0.0), n_panels)
-        width = self.settings.d_model
-        names = [
-            f"{'summary' if i < width else 'linear'}_{i % width if i < width else i - width}"
-            for i in range(vectors.shape[1])
-        ]
+        vectors, width = self.represent(self.scores(cohort), n_panels), self.settings.d_model
+        names = [f"summary_{i}" for i in range(width)] + [f"linear_{i}" for i in range(vectors.shape[1] - width)]
         return pd.DataFrame(vectors, index=cohort.obs_names, columns=names)
 
     @torch.no_grad()
@@ -301,18 +260,9 @@ class GexBERT:
             message = "n_layers is 0: there is no encoder layer whose attention could be read"
             raise ValueError(message)
 
-        def received(part: Tensor) -> list[Tensor]:
-            ((genes, shown, padding, _),) = self.module_.panels(part, 1)
-            total = 0.0
-            profile = self.module_.read(part, genes[:, :0])[1]
-            for weights in self.module_.attention(genes, shown, padding, profile):
-                asking = weights[:, :, :1] if by_summary else weights[:, :, 1:] * ~padding[:, None, :, None]
-                total = total + asking.mean(1).sum(1)[:, 1:]  # (B, N)
-            total = total.masked_fill(padding, 0.0)
-            share = total / total.sum(1, keepdim=True)
-            return [torch.full_like(part, torch.nan).scatter(1, genes, share.masked_fill(padding, torch.nan))]
-
-        (share,) = self._run(self.scores(cohort, 0.0), received, size=4)
+        (share,) = self._run(
+            self.scores(cohort), lambda part: [self.module_.received(part, by_summary=by_summary)], size=4
+        )
         return pd.DataFrame(share, index=cohort.obs_names, columns=self.genes_)
 
     def _fitted(self) -> GexBERT:

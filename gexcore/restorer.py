@@ -75,6 +75,44 @@ class GexBERTSettings(TrainingSettings):
             raise ValueError(message)
 
 
+PRESETS: dict[str, dict] = {
+    # The sources name the parts, not their sizes: these are of the order of published models of bulk expression.
+    "paper": {
+        "loss": "both",
+        "learning_rate": 2e-4,
+        "weight_decay": 0.01,
+        "max_epochs": 200,
+        "schedule": "cosine",
+        "gradient_clip": 1.0,
+    },
+    # Minutes on two cores: a small transformer that refines a closed-form restoration.
+    "quick": {
+        "n_layers": 2,
+        "n_decoder_layers": 1,
+        "n_heads": 4,
+        "d_model": 64,
+        "d_ff": 128,
+        "dropout": 0.0,
+        "value_encoder": "continuous",
+        "panel": 128,
+        "n_targets": 256,
+        "mask_rates": (0.1, 0.95),
+        "small_panels": 0.2,
+        "loss": "value",  # how sure it is, the linear path says
+        "linear": "mixture",
+        "n_folds": 3,
+        "learning_rate": 2e-3,
+        "weight_decay": 0.01,
+        "batch_size": 32,
+        "max_epochs": 15,
+        "patience": 5,
+        "schedule": "cosine",
+        "gradient_clip": 1.0,
+        "averaging": 0.99,
+    },
+}
+
+
 class Restorer(nn.Module):
     """Normal scores of a panel to the normal scores of any genes, as mean and standard deviation.
 
@@ -278,6 +316,20 @@ class Restorer(nn.Module):
         for block in self.encoder:
             yield block.weights(x, padding)
             x = block(x, padding)
+
+    def received(self, score: Tensor, *, by_summary: bool) -> Tensor:
+        """Share of encoder attention that each gene receives, (B, G) from scores (B, G); NaN where missing.
+
+        The mean over layers, heads and the genes that attend, or the summary token alone.
+        """
+        ((genes, shown, padding, _),) = self.panels(score, 1)
+        total = 0.0
+        for weights in self.attention(genes, shown, padding, self.read(score, genes[:, :0])[1]):
+            asking = weights[:, :, :1] if by_summary else weights[:, :, 1:] * ~padding[:, None, :, None]
+            total = total + asking.mean(1).sum(1)[:, 1:]  # (B, N)
+        total = total.masked_fill(padding, torch.nan)
+        share = total / total.nansum(1, keepdim=True)
+        return torch.full_like(score, torch.nan).scatter(1, genes, share)
 
 
 def _with_summary(padding: Tensor | None) -> Tensor | None:

@@ -156,8 +156,8 @@ class TrainingFile:
         if names:
             other = [f"{name} ({begun.get(name)} there, {self.description.get(name)} here)" for name in names]
             message = (
-                f"{self.path} belongs to a training that was begun otherwise: {first_ids(other)}; call it as it was begun, "
-                "or choose another file"
+                f"{self.path} belongs to a training that was begun otherwise: {first_ids(other)}; call it as it was "
+                "begun, or choose another file"
             )
             raise ValueError(message)
 

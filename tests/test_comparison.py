@@ -8,8 +8,7 @@ from scipy import stats
 
 import gexcore as gx
 from gexcore import Classification, CohortWarning, Regression, Survival
-from gexcore.baselines import GaussianConditional, GeneMean, LinearModel
-from gexcore.baselines.ridge_cox import RidgeCox
+from gexcore.baselines import GaussianConditional, GeneMean, LinearModel, RidgeCox
 from gexcore.comparison import (
     after_imputing,
     average_predictions,

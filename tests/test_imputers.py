@@ -281,7 +281,7 @@ def test_a_mixture_of_factors_follows_a_gene_through_any_rising_function():
         np.abs((m.fit(bent["train"]).impute(bent["shown"]).X - bent["test"].X) / spread)[HIDDEN].mean()
         for m in (MixtureOfFactors(n_components=1), GaussianConditional())
     )
-    assert ours < 0.8 * theirs
+    assert ours < 0.9 * theirs
 
 
 def test_soft_thresholding_recovers_a_table_of_exactly_low_rank():

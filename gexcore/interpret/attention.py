@@ -55,11 +55,9 @@ def attended_genes(attention: pd.DataFrame, groups: pd.Series) -> pd.DataFrame:
     Examples
     --------
     >>> attention = pd.DataFrame({"KRAS": [0.2, 0.3, 0.8, 0.9], "MYC": [0.8, 0.7, 0.2, 0.1]}, index=list("abcd"))
-    >>> attended_genes(attention, pd.Series(list("xxyy"), index=list("abcd"))).groupby("group")["gene"].first()
-    group
-    x     MYC
-    y    KRAS
-    Name: gene, dtype: str
+    >>> attended = attended_genes(attention, pd.Series(list("xxyy"), index=list("abcd")))
+    >>> attended.groupby("group")["gene"].first().to_dict()
+    {'x': 'MYC', 'y': 'KRAS'}
     """
     names, member, genes, x = _grouped(attention, groups)
     known = ~np.isnan(x)
@@ -193,7 +191,8 @@ def correlate_with_expression(attention: pd.DataFrame, cohort: AnnData, groups: 
         }
         for (of, what), (a, b) in pairs.items():
             both = pd.concat([a, b.reindex(a.index)], axis=1).dropna()
-            rho = stats.spearmanr(*both.to_numpy().T).statistic
+            varies = (both.nunique() > 1).all()
+            rho = stats.spearmanr(*both.to_numpy().T).statistic if varies else np.nan
             found.append({"group": name, "attention": of, "expression": what, "rho": rho, "genes": len(both)})
     return pd.DataFrame(found)
 

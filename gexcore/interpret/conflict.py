@@ -41,7 +41,7 @@ def gradient_cosines(model: TxT, cohort: AnnData, *, parameters: str = "shared")
     module, cohort, device = model.fitted_module(), as_cohort(cohort), choose_device(model.device)
     module.to(device).eval()
     chosen = module.shared_parameters() if parameters == "shared" else list(module.parameters())
-    expression = torch.from_numpy(model.scaler_.transform(align_genes(cohort, model.genes_)))
+    expression = model.inputs(align_genes(cohort, model.genes_))
     labels = [torch.from_numpy(target.encode(cohort.obs)) for target in model.targets_]
     sums = torch.zeros(len(labels), sum(p.numel() for p in chosen))
     size = model.settings.batch_size
