@@ -71,9 +71,9 @@ class GexBERT:
     >>> import gexcore as gx
     >>> cohort = gx.load_cohort("demo-pan-cancer")[:200].copy()
     >>> train, val = cohort[:150].copy(), cohort[150:].copy()
-    >>> bert = gx.GexBERT(preset="quick", max_epochs=1, n_components=1).fit(train, val)
-    >>> panel = val[:, ["PROLIF1", "IMMUNE1"]].copy()
-    >>> bert.restore(panel, ["PROLIF2"]).shape
+    >>> bert = gx.GexBERT(preset="quick", max_epochs=1, n_components=1, n_factors=8).fit(train, val)
+    >>> panel = val[:, ["HYPOX_16", "ECM_09"]].copy()
+    >>> bert.restore(panel, ["ECM_20"]).shape
     (50, 1)
     """
 

@@ -43,12 +43,14 @@ train, val, test = gx.split(cohort, [survival, cancer_type], seed=0)
 # | `low` | low values more often, as below a detection limit |
 
 # %% tags=["hide-input"]
-order = train.to_df().mean().sort_values().index
+order = train.to_df().mean().sort_values().index[::3]
 figure, axes = plt.subplots(1, 3, figsize=(9.6, 2.4), sharey=True)
 for ax, pattern in zip(axes, gx.imputation.PATTERNS, strict=True):
     hidden = gx.imputation.hide(test, pattern=pattern, rate=0.5, seed=0)[1]
     ax.imshow(hidden[order].iloc[:60], cmap="Blues", aspect="auto", vmax=1.3)
-    ax.set(title=pattern, xlabel="Genes, from low to high", xticks=[], yticks=[])
+    ax.set(
+        title=pattern, xlabel="Every third gene, from low to high", xticks=[], yticks=[]
+    )
 axes[0].set_ylabel("Patients")
 plt.show()
 
@@ -84,7 +86,12 @@ METHODS = {
     "variational autoencoder": B.VariationalAutoencoder,
     "GexBERT, linear path alone": functools.partial(B.MixtureOfFactors, **groups),
     "GexBERT": functools.partial(
-        gx.GexBERT, preset=preset, max_epochs=max_epochs, **groups
+        gx.GexBERT,
+        preset=preset,
+        max_epochs=max_epochs,
+        panel=64,
+        n_targets=128,
+        **groups,
     ),
     "SoftImpute": B.SoftImpute,
     "chained equations": B.ChainedEquations,
@@ -266,10 +273,17 @@ tcga = recorded[recorded["stratum"] == "all"]
 figure, axes = plt.subplots(1, 3, figsize=(12, 3.6), sharey=True)
 for ax, (pattern, part) in zip(axes, tcga.groupby("pattern", sort=False), strict=True):
     gx.plots.plot_imputation(part, highlight=OURS, ax=ax).set_title(pattern)
-    if ax is not axes[-1]:
-        ax.get_legend().remove()
-    if ax is not axes[0]:
-        ax.set_ylabel("")
+    ax.set_ylabel(ax.get_ylabel() if ax is axes[0] else "")
+best_first = axes[0].get_legend()
+lines, models_shown = best_first.legend_handles, best_first.get_texts()
+for ax in axes:
+    ax.get_legend().remove()
+axes[-1].legend(
+    lines,
+    [text.get_text() for text in models_shown],
+    loc="upper left",
+    bbox_to_anchor=(1.0, 1.0),
+)
 plt.show()
 
 # %%
@@ -319,20 +333,23 @@ assert (ours < at_random.drop("GexBERT")).all(axis=None)
 assert ((closed_form - ours).between(0, 0.02)).all()
 for named in ("KNN", "chained equations", "denoising autoencoder"):
     assert (at_random.loc["Gaussian"] < at_random.loc[named]).all()
-low = rmse["low"][0.9]
-assert low["KNN"] < low["GexBERT"]
+assert rmse["low"][0.9].idxmin() == "KNN"
+assert at_random.loc["GexBERT, described form", 0.5] > at_random.loc["KNN", 0.5]
 if (n_seeds, preset, max_epochs) == (1, "quick", 6):
+    autoencoder = by_rate.loc["denoising autoencoder"]
+    assert autoencoder[0.5] < by_rate.loc["Gaussian", 0.5]
     for rate in by_rate:
         assert (by_rate[rate].drop("gene mean") < by_rate.loc["gene mean", rate]).all()
         for named in ("KNN", "chained equations"):
             assert by_rate.loc["GexBERT", rate] < by_rate.loc[named, rate]
     gain = by_rate.loc["GexBERT, linear path alone"] - by_rate.loc["GexBERT"]
-    assert gain.between(0, 0.04).all()
-    assert calibration.loc["mcar", "within one sd"].between(0.6, 0.76).all()
-    assert calibration.loc["mcar", "within two sd"].between(0.92, 0.98).all()
+    assert gain.between(-0.005, 0.04).all()
+    assert calibration.loc["mcar", "within one sd"].between(0.5, 0.9).all()
+    assert calibration.loc["mcar", "within two sd"].between(0.85, 0.995).all()
     assert calibration.loc[("low", "50%"), "mean error"] > 0.1
     types = after[cancer_type.name]
-    assert types.loc["GexBERT", 0.9] > types.loc["gene mean", 0.9]
+    assert types[0.5].max() - types[0.5].min() < 0.02
+    assert types.loc["GexBERT", 0.97] > types.loc["gene mean", 0.97] + 0.1
 
 # %% tags=["remove-cell"]
 for name, model in {
@@ -341,9 +358,13 @@ for name, model in {
     "gaussian": "Gaussian",
     "knn": "KNN",
     "dae": "denoising autoencoder",
+    "chained": "chained equations",
     "described": "GexBERT, described form",
 }.items():
     glue(f"tcga_{name}", float(at_random.loc[model, 0.5]), display=False)
+slower = costs["seconds to learn"]["GexBERT"] / costs["seconds to learn"][OURS[1]]
+glue("slower", float(slower), display=False)
+glue("demo_gaussian", float(by_rate.loc["Gaussian", 0.5]), display=False)
 glue("demo_ours", float(by_rate.loc["GexBERT", 0.5]), display=False)
 glue("demo_dae", float(by_rate.loc["denoising autoencoder", 0.5]), display=False)
 glue("bias_low", float(calibration.loc[("low", "50%"), "mean error"]), display=False)
@@ -353,17 +374,22 @@ glue("bias_low", float(calibration.loc[("low", "50%"), "mean error"]), display=F
 #
 # - On TCGA GexBERT beats every rival that the paper names, at every rate: at half of the cells hidden it is off by
 #   {glue:text}`tcga_ours:.3f`, nearest neighbours by {glue:text}`tcga_knn:.3f`, a denoising autoencoder by
-#   {glue:text}`tcga_dae:.3f`. That **holds here**.
-# - But so does a Gaussian ({glue:text}`tcga_gaussian:.3f`), which takes seconds, and which the paper leaves out. And
-#   GexBERT's own linear path, in closed form, is at {glue:text}`tcga_linear:.3f`: the transformer adds the rest, and
-#   takes ten times as long or more. The described form, without that path, is at {glue:text}`tcga_described:.3f`.
+#   {glue:text}`tcga_dae:.3f`, chained equations by {glue:text}`tcga_chained:.3f`. The claim **holds here**, for
+#   GexBERT with its linear path.
+# - Without that path it does not: the described form, trained for about half an hour, is at
+#   {glue:text}`tcga_described:.3f`. With the path, nearly all of the work is done before the transformer begins. The
+#   closed form alone is at {glue:text}`tcga_linear:.3f`, and takes a {glue:text}`slower:.0f`th of the time to learn.
+# - The rival that was left out is the strongest. A Gaussian ({glue:text}`tcga_gaussian:.3f`), a matter of seconds,
+#   beats all that the paper names.
 # - Which rival is strong depends on the data. On the simulated cohort, small and full of products, the denoising
-#   autoencoder is at {glue:text}`demo_dae:.3f` where GexBERT is at {glue:text}`demo_ours:.3f`.
-# - GexBERT's standard deviations can be trusted where cells are missing at random. Where low values are missing, all
-#   it knows points upwards: it errs by {glue:text}`bias_low:.2f` standard deviations to that side. With nine tenths
-#   missing that way, plain nearest neighbours are better on TCGA than anything that extrapolates.
-# - For a diagnosis much of this does not matter. With half of the cells hidden the cancer type is found from the mean
-#   of the genes as well as from the best restoration; differences appear where hardly anything is left.
-# - **What to doubt.** One division and one seed of hidden cells. 200 test patients decide the C-index, and its
+#   autoencoder ({glue:text}`demo_dae:.3f`) is ahead of the Gaussian ({glue:text}`demo_gaussian:.3f`), with GexBERT at
+#   {glue:text}`demo_ours:.3f`.
+# - GexBERT's standard deviations are of the right size; the table above says how nearly. But where low values are missing, what is left
+#   points upwards: it errs by {glue:text}`bias_low:.2f` standard deviations of a gene to that side. With nine tenths
+#   missing in this way, plain nearest neighbours are the best on TCGA.
+# - For a diagnosis much of this does not matter. With half of the cells hidden, the cancer type is found after filling
+#   in the gene's mean as well as after the best restoration; differences appear where hardly anything is left.
+# - **What to doubt.** One division, one seed of hidden cells. 200 test patients decide the C-index, and its
 #   differences are of the size of their luck. The TCGA table was standardised within each cohort by its makers, so
-#   that no method could learn levels of cancer types from it, which is what the simulated cohort is full of.
+#   that no method can learn levels of cancer types from it, which is what the simulated cohort is full of. The
+#   described form may need a GPU and days; what it would reach then is not known.

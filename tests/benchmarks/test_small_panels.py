@@ -10,6 +10,7 @@ from studies import COHORTS, record
 
 import gexcore as gx
 from gexcore.baselines import (
+    DenoisingAutoencoder,
     LinearModel,
     LinearSVM,
     Majority,
@@ -26,27 +27,27 @@ TASK = gx.Classification("cancer_type")
 SIZES = (4, 8, 16, 32, 64, 128, 256, 512, 1024)
 
 
-class OnPanel(VariationalAutoencoder):
-    """The autoencoder of a panel: its layers are no wider than the panel calls for."""
-
-    def fit(self, train, val=None):
-        width = max(4, min(128, train.n_vars // 2))
-        self.hidden = (2 * width, width)
-        return super().fit(train, val)
+# A third of the time of the autoencoders' own defaults, at no cost in accuracy that could be seen.
+LEAN = {"hidden": (256, 64), "batch_size": 128, "learning_rate": 2e-3, "max_epochs": 100, "patience": 10}
 
 
 @pytest.mark.skipif(not FILE.is_file(), reason="needs the TCGA tables on an absolute scale")
 def test_panels_of_tcga():
     train, val, test = gx.split(gx.read_cohort(FILE), TASK, seed=0)
-    bert = gx.GexBERT(preset="quick", max_epochs=30).fit(train, val)
+    bert = gx.GexBERT(preset="quick", max_epochs=12).fit(train, val)
+
+    def logistic(representation, **how):
+        return OnRepresentation(LinearModel(TASK), representation, **how)
+
     models = {
         "majority": lambda seed: Majority(TASK, seed=seed),
         "logistic regression": lambda seed: LinearModel(TASK, seed=seed),
         "linear SVM": lambda seed: LinearSVM(TASK, seed=seed),
         "random forest": lambda seed: RandomForest(TASK, seed=seed),
-        "PCA": lambda seed: OnRepresentation(LinearModel(TASK, seed=seed), PrincipalComponents(seed=seed)),
-        "VAE": lambda seed: OnRepresentation(LinearModel(TASK, seed=seed), OnPanel(max_epochs=60, seed=seed)),
-        "GexBERT, frozen": lambda seed: OnRepresentation(LinearModel(TASK, seed=seed), bert, pretrained=True),
+        "PCA": lambda seed: logistic(PrincipalComponents(seed=seed)),
+        "DAE": lambda seed: logistic(DenoisingAutoencoder(**LEAN, seed=seed)),
+        "VAE": lambda seed: logistic(VariationalAutoencoder(beta=0.1, **LEAN, seed=seed)),
+        "GexBERT, frozen": lambda seed: logistic(bert, pretrained=True),
         "GexBERT, fine-tuned": lambda seed: gx.FineTuned(TASK, encoder=bert, max_epochs=6, seed=seed),
     }
     panels = {
