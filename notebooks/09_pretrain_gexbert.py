@@ -138,9 +138,8 @@ print("levels of the four genes:", level[0].tolist())
 #
 # ## Training
 #
-# In each step all patients of the batch lose the same share of their genes, every patient other ones. That share is
-# drawn anew for every step, so the training loss jumps. Of the validation patients the same genes are hidden in every
-# epoch: theirs is the loss to watch.
+# In each step all patients of the batch lose the same share of their genes, every patient other ones. Of the
+# validation patients the same genes are hidden in every epoch, so their loss can be watched.
 
 # %% tags=["nbval-ignore-output"]
 figure, ax = plt.subplots(figsize=(6.2, 2.8))
@@ -328,9 +327,6 @@ if (seed, preset, max_epochs, variant_epochs) == (0, "quick", 6, 3):
     assert refined.max() < ablation["linear path alone"] < 0.7
     assert refined.max() - refined.min() < 0.01
     assert ablation["no linear path"] > 0.95
-    assert votes["untrained"] > 0.8
-    assert votes[f"{max_epochs} epochs"] < votes["untrained"] + 0.05
-    assert votes[f"{max_epochs} epochs"] < votes["expression itself"]
 
 # %% tags=["remove-cell"]
 background = error_by_kind.loc["background"]
@@ -342,9 +338,6 @@ glue(
     float(by_kind.loc["gated", "if the modules were known"]),
     display=False,
 )
-glue("votes_before", 100 * votes["untrained"], display=False)
-glue("votes_after", 100 * votes[f"{max_epochs} epochs"], display=False)
-glue("votes_expression", 100 * votes["expression itself"], display=False)
 
 # %% [markdown]
 # ## What was found, at the default settings
@@ -358,10 +351,6 @@ glue("votes_expression", 100 * votes["expression itself"], display=False)
 # - What the transformer adds is modesty. The linear path is too bold where there is nothing to be known: of
 #   background genes it makes a mean squared error of {glue:text}`background_linear:.3f`, GexBERT one of
 #   {glue:text}`background_bert:.3f`. (One is what the gene's mean would make.)
-# - The summary separates cancer types before any training: {glue:text}`votes_before:.0f` of 100 votes are right, and
-#   {glue:text}`votes_after:.0f` after it. The types are in the expression itself
-#   ({glue:text}`votes_expression:.0f` of 100). A map of a pretrained model alone is no evidence of what pretraining
-#   taught; and restoring asks the summary for what the linear path has left over, not for the type.
 # - Without the linear path, the network has hardly left the training mean after the same number of epochs. Prior,
 #   masking and token make no difference that counts beside that.
 # - **What to doubt.** A few epochs on 700 patients are not pretraining on thousands; {doc}`12_impute_expression` has

@@ -81,7 +81,7 @@ accuracy.pivot_table(index="model", columns="size", values="value", sort=False).
 # ## Real tumours
 #
 # Recorded once on 973 tumours of three TCGA cohorts (bladder, stomach, colon and rectum) on one absolute scale,
-# log2(TPM + 0.001): draws of random genes on one division of the samples. `tests/benchmarks/test_small_panels.py`
+# log2(TPM + 0.001): ten draws of each size on one division of the samples. `tests/benchmarks/test_small_panels.py`
 # makes the table.
 
 # %%
@@ -96,7 +96,6 @@ plt.show()
 table = random[random["metric"] == "accuracy"].pivot_table(
     index="model", columns="size", values="value", sort=False
 )
-print("draws recorded:", random["draw"].nunique())
 table.round(3)
 
 # %% [markdown]
