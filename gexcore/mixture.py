@@ -150,10 +150,11 @@ class FactorMixture(nn.Module):
         everyone = torch.arange(len(x), device=x.device)
         fits = x.new_full((len(x), len(self.mean)), -math.inf)
         plausible = torch.ones_like(fits, dtype=torch.bool)
-        if len(self.mean) > 1 and count > 2 * _SCOUTS:
-            few = torch.linspace(0, count - 1, _SCOUTS, device=x.device).long()
+        if len(self.mean) > 1 and count > _SCOUTS:
+            scout, known = torch.arange(_SCOUTS, device=x.device), seen.sum(1, keepdim=True)
+            few = torch.where(known > _SCOUTS, scout * known // _SCOUTS, scout)  # (B, scouts), by each sample alone
             for k in range(len(self.mean)):
-                fits[:, k] = self._condition(k, genes[:, few], value[:, few], there[:, few])[0]
+                fits[:, k] = self._condition(k, *(part.gather(1, few) for part in (genes, value, there)))[0]
             plausible = fits > fits.amax(1, keepdim=True) - _PLAUSIBLE
             fits = fits.new_full(fits.shape, -math.inf)
         conditions = {}

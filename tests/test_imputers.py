@@ -224,6 +224,16 @@ def test_gene_means_and_medians_are_those_of_training():
         np.testing.assert_allclose(imputed.X[HIDDEN], expected, atol=0.02)  # cut at five standard deviations
 
 
+def test_neighbours_on_one_panel_are_found_once_and_are_those_of_scikit_learn():
+    train, shown = TRAIN.copy(), TEST.copy()
+    shown.X[:, 4:] = np.nan
+    model = KNN(n_neighbors=7).fit(train)
+    z = model.scaler_.standardise(shown.X).astype("float64")
+    np.testing.assert_allclose(model._fill(z), model.model_.transform(z), atol=1e-9)
+    few = KNN(n_neighbors=500).fit(train)  # more than there are samples
+    np.testing.assert_allclose(few._fill(z), few.model_.transform(z), atol=1e-9)
+
+
 @pytest.mark.parametrize(
     ("ours", "theirs"),
     [

@@ -156,6 +156,16 @@ def test_looking_at_few_genes_first_only_saves_work(monkeypatch):
         np.testing.assert_allclose(ours, theirs, atol=1e-4)
 
 
+def test_which_genes_are_looked_at_first_does_not_depend_on_the_other_samples(monkeypatch):
+    model = made(6, n_genes=60, apart=0.3)
+    monkeypatch.setattr(mixture, "_SCOUTS", 4)
+    monkeypatch.setattr(mixture, "_PLAUSIBLE", 0.1)  # so that it matters which they are
+    x = torch.from_numpy(holes(drawn(model, 60), np.linspace(0, 0.8, 60)))
+    together = model.restore(x)[0]
+    alone = torch.cat([model.restore(row[None])[0] for row in x])
+    np.testing.assert_allclose(together, alone, atol=1e-4)
+
+
 def test_a_mixture_survives_its_state():
     model = FactorMixture.fit(two_groups(300, 0), n_components=2, n_factors=4)
     again = FactorMixture(GENES, *model.loadings.shape[::2], model.axes.shape[1])

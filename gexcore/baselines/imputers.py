@@ -19,6 +19,7 @@ from scipy.sparse.linalg import svds
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
 from sklearn.experimental import enable_iterative_imputer  # noqa: F401 (makes IterativeImputer importable)
 from sklearn.impute import IterativeImputer, KNNImputer
+from sklearn.neighbors import KNeighborsRegressor
 
 from ..cohort import as_cohort
 from ..gaussian import FactorModel, GaussianModel, best_setting
@@ -152,10 +153,19 @@ class KNN(Imputer):
                 return lambda shown: (model.transform(shown), None)
 
             n = best_setting((5, 10, 20, 40, 80), restorer, x, name="n_neighbors", seed=self.seed)
+        self._complete = None if np.isnan(x).any() else x
         return KNNImputer(n_neighbors=n).fit(x)
 
     def _fill(self, x: np.ndarray) -> np.ndarray:
-        return self.model_.transform(x)
+        hole = np.isnan(x)
+        if self._complete is None or hole[0].all() or not hole[0].any() or (hole != hole[0]).any():
+            return self.model_.transform(x)
+        # One panel for all samples: the neighbours are the same for every gene, which KNNImputer does not use.
+        there, gone, n = ~hole[0], hole[0], min(self.model_.n_neighbors, len(self._complete))
+        neighbours = KNeighborsRegressor(n, algorithm="brute").fit(self._complete[:, there], self._complete[:, gone])
+        filled = x.copy()
+        filled[:, gone] = neighbours.predict(x[:, there])
+        return filled
 
 
 class ChainedEquations(Imputer):

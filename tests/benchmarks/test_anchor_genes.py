@@ -32,6 +32,7 @@ def test_anchors_of_tcga():
         restorers = {  # learned from all cancers, without a label and without a test sample
             "GexBERT": gx.GexBERT(preset="quick", n_components=10, max_epochs=2, seed=fold).fit(train, val),
             "ridge": gx.baselines.GaussianConditional(shrinkage=0.2).fit(train),
+            "KNN": gx.baselines.KNN().fit(train),
             "SoftImpute": gx.baselines.SoftImpute(penalty=0.05).fit(train),
         }
         learned, tested = cohort[np.sort(inside)], cohort[np.sort(outside)]
