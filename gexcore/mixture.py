@@ -8,6 +8,7 @@ Shapes: B or N samples, G genes, K components, F factors, P axes of the summary.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 import torch
@@ -16,6 +17,7 @@ from torch import Tensor, nn
 from .gaussian import FactorModel, best_setting, group_samples, principal_axes
 
 _COMPONENTS = (1, 3, 6, 10, 16)  # tried in this order until one does worse
+_FACTORS = (8, 16, 32, 64, 128)  # likewise
 _PRIOR_SAMPLES = 500  # how many samples the pooled covariance is worth in that of a component
 _MIN_NOISE = 0.02  # of a gene that the factors explain wholly, of a variance of about 1
 _SCOUTS = 128  # observed genes that say which components are worth a full look
@@ -49,7 +51,7 @@ class FactorMixture(nn.Module):
         x: np.ndarray,
         *,
         n_components: int | None = None,
-        n_factors: int = 128,
+        n_factors: int | None = None,
         shrinkage: float = 0.1,
         n_axes: int = 64,
         seed: int = 0,
@@ -62,8 +64,9 @@ class FactorMixture(nn.Module):
             (N, G) of variance about 1, NaN where missing; such cells are first filled in by one factor model.
         n_components : int, optional
             By default the number of 1 to 16 that restores held-out samples best.
-        n_factors : int
-            At most a fifth of the samples and half of the genes are taken.
+        n_factors : int, optional
+            At most a fifth of the samples and half of the genes are taken. By default the number of 8 to 128 that
+            restores held-out samples best when all are one group.
         shrinkage : float
             Share taken from every covariance between two genes; the variances stay.
         n_axes : int
@@ -75,15 +78,21 @@ class FactorMixture(nn.Module):
         if np.isnan(x).any():
             x = FactorModel.fit(x, n_factors=max(1, min(25, *(n // 5 for n in x.shape))), seed=seed).restore(x)[0]
         n, n_genes = x.shape
-        n_factors = max(1, min(n_factors, n // 5, n_genes // 2))
-        settings = {"n_factors": n_factors, "shrinkage": shrinkage, "n_axes": n_axes, "seed": seed}
+        most = max(1, min(n // 5, n_genes // 2))
+        settings = {"shrinkage": shrinkage, "n_axes": n_axes, "seed": seed}
+
+        def best(name: str, values: list[int], **others: int) -> int:
+            def restorer(part: np.ndarray, value: int) -> Callable:
+                return cls.fit(part, **{name: value}, **others, **settings).restore_arrays
+
+            return best_setting(values, restorer, x, name=name, seed=seed) if n >= 10 else values[0]
+
+        if n_factors is None:
+            n_factors = best("n_factors", sorted({min(f, most) for f in _FACTORS}), n_components=1)
+        n_factors = min(n_factors, most)
         if n_components is None:
             sizes = [k for k in _COMPONENTS if k == 1 or k <= n // 40]
-
-            def restorer(part: np.ndarray, k: int) -> callable:
-                return cls.fit(part, n_components=k, **settings).restore_arrays
-
-            n_components = best_setting(sizes, restorer, x, name="n_components", seed=seed) if n >= 10 else 1
+            n_components = best("n_components", sizes, n_factors=n_factors)
         share = np.ones((n, 1))
         if n_components > 1:
             share = group_samples(x, n_components, np.random.default_rng(seed))

@@ -43,17 +43,17 @@ class GexBERTSettings(TrainingSettings):
     loss: str = "value"  # squared error of the expected value; "levels": minus log probability; "both"
     linear: str = "none"  # or "mixture": a closed-form restoration that the transformer refines
     n_components: int | None = None  # of the mixture; None: the number that restores held-out samples best
-    n_factors: int = 128  # of each component
+    n_factors: int | None = None  # of each component; None: likewise, 128 at most
     shrinkage: float = 0.1  # of covariances between genes
     n_folds: int = 5  # the transformer learns from restorations by mixtures fitted on other folds
     scaling_clip: float | None = 5.0  # values beyond this many standard deviations are cut
     ranges: ClassVar[dict[str, tuple[type, float, float]]] = {
         **TrainingSettings.ranges,
-        **dict.fromkeys(("n_heads", "d_model", "d_ff", "panel", "n_targets", "n_factors"), (Integral, 1, math.inf)),
+        **dict.fromkeys(("n_heads", "d_model", "d_ff", "panel", "n_targets"), (Integral, 1, math.inf)),
         **dict.fromkeys(("n_layers", "n_decoder_layers"), (Integral, 0, math.inf)),
         **dict.fromkeys(("dropout", "shrinkage", "small_panels"), (Real, 0, 1.0000001)),
         **dict.fromkeys(("n_levels", "n_folds"), (Integral, 2, math.inf)),
-        "n_components": (Integral, 1, math.inf),
+        **dict.fromkeys(("n_components", "n_factors"), (Integral, 1, math.inf)),
     }
     choices: ClassVar[dict[str, tuple]] = {
         **TrainingSettings.choices,

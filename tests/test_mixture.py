@@ -215,6 +215,13 @@ def test_the_number_of_components_is_the_one_that_restores_held_out_samples():
     assert len(FactorMixture.fit(drawn(made(1), 9)).mean) == 1  # too few to try
 
 
+def test_as_many_factors_are_taken_as_restore_held_out_samples_best():
+    few, many = (drawn(made(1, n_genes=80, n_factors=f), 400) for f in (4, 30))
+    kept = [FactorMixture.fit(x, n_components=1).loadings.shape[2] for x in (few, many)]
+    assert kept[0] == 8  # the least that is tried
+    assert kept[1] in (32, 40)  # 40 is half of the genes
+
+
 def test_the_order_of_genes_is_irrelevant():
     train, shown = two_groups(400, 0), holes(two_groups(30, 1), 0.5)
     order = np.random.default_rng(3).permutation(GENES)

@@ -275,7 +275,7 @@ class MixtureOfFactors(Imputer):
         self,
         *,
         n_components: int | None = None,
-        n_factors: int = 128,
+        n_factors: int | None = None,
         shrinkage: float = 0.1,
         n_levels: int = 64,
         clip: float | None = 5.0,
