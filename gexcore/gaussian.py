@@ -26,11 +26,17 @@ _MAX_STEPS, _TOLERANCE = 200, 1e-5  # of expectation maximisation; log-likelihoo
 
 
 def best_setting(
-    values: Sequence, fit: Callable[[np.ndarray, float], Callable], x: np.ndarray, *, name: str, seed: int
+    values: Sequence,
+    fit: Callable[[np.ndarray, float], Callable],
+    x: np.ndarray,
+    *,
+    name: str,
+    seed: int,
+    n_held: int = 40,
 ) -> float | int:
     """The setting under which hidden cells of held-out samples are restored with the least squared error.
 
-    A fifth of the samples, 40 at most, are held out; of each a share between 0.1 and 0.9 of the cells is hidden.
+    A fifth of the samples, ``n_held`` at most, are held out; of each a share between 0.1 and 0.9 of the cells is hidden.
     ``fit(x, value)`` learns from the other samples and returns ``restore``. Along ``values`` the error is taken to fall
     and then to rise: the search ends at the first one that does worse.
     """
@@ -38,7 +44,7 @@ def best_setting(
         message = f"{len(x)} samples are too few to choose {name} by: pass it"
         raise ValueError(message)
     rng = np.random.default_rng(seed)
-    held, rest = np.split(rng.permutation(len(x)), [min(40, len(x) // 5)])
+    held, rest = np.split(rng.permutation(len(x)), [min(n_held, len(x) // 5)])
     truth = x[held]
     hidden = (rng.random(truth.shape) < rng.uniform(0.1, 0.9, (len(held), 1))) & ~np.isnan(truth)
     shown = np.where(hidden, np.nan, truth)

@@ -154,10 +154,9 @@ class GexBERT:
         s = self.settings
         if s.linear == "none":
             return None, []
-        settings = {"n_factors": s.n_factors, "shrinkage": s.shrinkage, "seed": self.seed}
-        whole = FactorMixture.fit(score, n_components=s.n_components, **settings)
-        settings |= {"n_components": len(whole.mean), "n_factors": whole.loadings.shape[2]}
-        folds = [FactorMixture.fit(score[fold != f], **settings) for f in range(s.n_folds)]
+        settings = {"n_components": s.n_components, "n_factors": s.n_factors, "shrinkage": s.shrinkage}
+        whole = FactorMixture.fit(score, **settings, seed=self.seed)
+        folds = [FactorMixture.fit(score[fold != f], **whole.settings) for f in range(s.n_folds)]
         for mixture in folds:
             mixture.axes = whole.axes  # one meaning of a profile
         return whole, folds

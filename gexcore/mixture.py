@@ -16,9 +16,10 @@ from torch import Tensor, nn
 
 from .gaussian import FactorModel, best_setting, group_samples, principal_axes
 
-_COMPONENTS = (1, 3, 6, 10, 16)  # tried in this order until one does worse
-_FACTORS = (8, 16, 32, 64, 128)  # likewise
-_PRIOR_SAMPLES = 500  # how many samples the pooled covariance is worth in that of a component
+_COMPONENTS = (1, 3, 6, 10, 16)  # tried in this order until one does worse; likewise:
+_FACTORS = (8, 16, 32, 64, 128)
+_PRIOR_SAMPLES = (500, 250, 125, 60, 30)
+_HELD = 200  # samples, at most, that the choice is made by
 _MIN_NOISE = 0.02  # of a gene that the factors explain wholly, of a variance of about 1
 _SCOUTS = 128  # observed genes that say which components are worth a full look
 _PLAUSIBLE = 20.0  # log density by which a component may there fall behind the best
@@ -52,6 +53,7 @@ class FactorMixture(nn.Module):
         *,
         n_components: int | None = None,
         n_factors: int | None = None,
+        prior_samples: int | None = None,
         shrinkage: float = 0.1,
         n_axes: int = 64,
         seed: int = 0,
@@ -63,36 +65,30 @@ class FactorMixture(nn.Module):
         x : numpy.ndarray
             (N, G) of variance about 1, NaN where missing; such cells are first filled in by one factor model.
         n_components : int, optional
-            By default the number of 1 to 16 that restores held-out samples best.
+            Groups, by default 1 to 16.
         n_factors : int, optional
-            At most a fifth of the samples and half of the genes are taken. By default the number of 8 to 128 that
-            restores held-out samples best when all are one group.
+            At most a fifth of the samples and half of the genes are taken. By default 8 to 128.
+        prior_samples : int, optional
+            How many samples the covariance of all groups together is worth in that of one, by default 30 to 500.
         shrinkage : float
             Share taken from every covariance between two genes; the variances stay.
         n_axes : int
             Principal axes of all samples that :meth:`summary` projects on, scaled to unit variance there.
         seed : int
             Draws the first guess of the groups, and held-out samples.
+
+        Notes
+        -----
+        Numbers that are not given are those that restore held-out samples best, each in its turn: of factors, as if
+        all samples were one group; of groups; of samples; and of factors again, now fewer. ``settings`` holds them.
         """
         x = np.asarray(x, dtype="float64")
         if np.isnan(x).any():
             x = FactorModel.fit(x, n_factors=max(1, min(25, *(n // 5 for n in x.shape))), seed=seed).restore(x)[0]
+        settings = {"n_components": n_components, "n_factors": n_factors, "prior_samples": prior_samples}
+        settings = cls._choose(x, settings, {"shrinkage": shrinkage, "n_axes": n_axes, "seed": seed})
         n, n_genes = x.shape
-        most = max(1, min(n // 5, n_genes // 2))
-        settings = {"shrinkage": shrinkage, "n_axes": n_axes, "seed": seed}
-
-        def best(name: str, values: list[int], **others: int) -> int:
-            def restorer(part: np.ndarray, value: int) -> Callable:
-                return cls.fit(part, **{name: value}, **others, **settings).restore_arrays
-
-            return best_setting(values, restorer, x, name=name, seed=seed) if n >= 10 else values[0]
-
-        if n_factors is None:
-            n_factors = best("n_factors", sorted({min(f, most) for f in _FACTORS}), n_components=1)
-        n_factors = min(n_factors, most)
-        if n_components is None:
-            sizes = [k for k in _COMPONENTS if k == 1 or k <= n // 40]
-            n_components = best("n_components", sizes, n_factors=n_factors)
+        n_components, n_factors, prior_samples, *_ = settings.values()
         share = np.ones((n, 1))
         if n_components > 1:
             share = group_samples(x, n_components, np.random.default_rng(seed))
@@ -106,15 +102,41 @@ class FactorMixture(nn.Module):
         noise = (off.square().mean(0) - loadings.square().sum(1)).clamp(min=_MIN_NOISE)
         pooled = _factorise(off, torch.full((n,), 1 / n), loadings, noise, shrinkage)
         model = cls(n_genes, len(counts), n_factors, min(n_axes, n - 1, n_genes))
-        model.log_weight, model.mean = (counts / n).log(), mean
+        model.log_weight, model.mean, model.settings = (counts / n).log(), mean, settings
         for k, count in enumerate(counts):
-            weight = ((group == k) + _PRIOR_SAMPLES / n) / (count + _PRIOR_SAMPLES)
+            weight = ((group == k) + prior_samples / n) / (count + prior_samples)
             model.loadings[k], model.noise[k] = (
                 pooled if len(counts) == 1 else _factorise(off, weight, *pooled, shrinkage)
             )
         values, vectors = principal_axes(x - x.mean(axis=0), model.axes.shape[1])
         model.axes = torch.from_numpy((vectors / np.sqrt(values))[:, ::-1].copy()).float()
         return model
+
+    @classmethod
+    def _choose(cls, x: np.ndarray, wanted: dict[str, int | None], others: dict) -> dict[str, int | float]:
+        """All settings of :meth:`fit`, with a number for every None of ``wanted``."""
+        most = max(1, min(len(x) // 5, x.shape[1] // 2))
+        free = {name for name, value in wanted.items() if value is None}
+        chosen = wanted | others | {"n_factors": min(wanted["n_factors"] or most, most)}
+
+        def choose(name: str, values: list[int], **meanwhile: int) -> None:
+            def restorer(part: np.ndarray, value: int) -> Callable:
+                return cls.fit(part, **chosen | meanwhile | {name: value}).restore_arrays
+
+            few, held = len(x) < 10 or len(values) == 1, {"seed": others["seed"], "n_held": _HELD}
+            chosen[name] = values[0] if few else best_setting(values, restorer, x, name=name, **held)
+
+        default = {"prior_samples": wanted["prior_samples"] or _PRIOR_SAMPLES[0]}
+        if "n_factors" in free:
+            choose("n_factors", sorted({min(f, most) for f in _FACTORS}), n_components=1, **default)
+        if "n_components" in free:
+            choose("n_components", [k for k in _COMPONENTS if k == 1 or k <= len(x) // 40], **default)
+        if "prior_samples" in free:
+            choose("prior_samples", _PRIOR_SAMPLES[: None if chosen["n_components"] > 1 else 1])
+        if "n_factors" in free and chosen["n_components"] > 1:
+            now = chosen["n_factors"]
+            choose("n_factors", [now, *(f for f in _FACTORS[::-1] if f < now)])
+        return chosen
 
     def read(self, x: Tensor, targets: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
         """What the cells of x (B, G) that are not NaN say: :meth:`restore` and :meth:`summary` at the cost of one."""
