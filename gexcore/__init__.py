@@ -10,9 +10,9 @@ each imports only from floors below its own:
    STRING; ``gaussian`` restores missing genes in closed form; ``heads`` from gene vectors to predictions; ``resume``
 3. ``simulate`` cohorts with known truth; ``sources`` known cohorts; ``genes`` chosen, aligned, harmonised; ``splits``;
    ``coexpression`` gene vectors from the samples; ``mixture`` the linear path; ``training``
-4. ``estimator`` fits networks to tasks; ``restorer`` the network of GexBERT; ``baselines``
-5. ``txt`` the one model; ``pretraining`` by hiding genes; ``metrics`` one tidy score table; ``imputation`` cells hidden
-   and restored
+4. ``estimator`` fits networks to tasks; ``restorer`` the network of GexBERT
+5. ``txt`` the one model; ``baselines`` its rivals; ``pretraining`` by hiding genes; ``metrics`` one tidy score table;
+   ``imputation`` cells hidden and restored
 6. ``gexbert`` the other one; ``comparison`` what repeated splits say; ``panels`` of few genes; ``anchors`` restored
    for survival
 7. ``finetuning`` joins the two; ``interpret`` what a model's parts are worth; ``plots`` every figure

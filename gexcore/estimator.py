@@ -98,7 +98,8 @@ class NeuralEstimator(ABC):
 
     A subclass builds the network (:meth:`build_module`). Where it differs from the rest it also has settings of its own
     (``settings_class`` and ``presets``), its own way from expression to the inputs of the network (:meth:`fit_inputs`,
-    :meth:`inputs`), and more to save than others have (:meth:`input_state`, :meth:`extra_config`, :meth:`from_config`).
+    :meth:`inputs`), a training of its own (:meth:`train_module`), and more to save than others have
+    (:meth:`input_state`, :meth:`extra_config`, :meth:`from_config`).
 
     Parameters
     ----------
@@ -228,27 +229,37 @@ class NeuralEstimator(ABC):
             message = f"none of the {val.n_obs} validation samples has a label, so nothing can say when to stop"
             raise ValueError(message)
         with seeded(self.seed, device):
-            model.module_ = module = model.build_module(model.genes_, model.targets_)
-            shared = [p for p in module.shared_parameters() if p.requires_grad]
-            combined = s.multitask if shared else "equal"  # heads are never in conflict with each other
-            strategy = choose_strategy(combined, [t.name for t in self.tasks], shared)
-            losses = losses_against_null(module.heads, model.targets_, data[1:], meet=strategy.meet)
-            module.to(device)
-            rng, name = np.random.default_rng(self.seed), type(self).__name__
-            model.history_ = run_training(
-                module,
-                losses,
-                data,
-                validation,
-                s,
-                strategy=strategy,
-                device=device,
-                generator=rng,
-                label=name,
-                checkpoint=checkpoint,
-            )
+            model.module_ = model.build_module(model.genes_, model.targets_)
+            model.history_ = model.train_module(data, validation, device=device, checkpoint=checkpoint)
         vars(self).update(vars(model))
         return self
+
+    def train_module(
+        self,
+        data: tuple[Tensor, ...],
+        validation: tuple[Tensor, ...] | None,
+        *,
+        device: torch.device,
+        checkpoint: str | PathLike | None,
+    ) -> pd.DataFrame:
+        """Train ``module_`` in place on inputs and the labels of each task; the history."""
+        s, module, names = self.settings, self.module_, [t.name for t in self.tasks]
+        shared = [p for p in module.shared_parameters() if p.requires_grad]
+        combined = s.multitask if shared else "equal"  # heads are never in conflict with each other
+        strategy = choose_strategy(combined, names, shared)
+        losses = losses_against_null(module.heads, self.targets_, data[1:], meet=strategy.meet)
+        return run_training(
+            module.to(device),
+            losses,
+            data,
+            validation,
+            s,
+            strategy=strategy,
+            device=device,
+            generator=np.random.default_rng(self.seed),
+            label=type(self).__name__,
+            checkpoint=checkpoint,
+        )
 
     def _tensors(self, cohort: AnnData, expression: np.ndarray) -> tuple[Tensor, ...]:
         labels = [torch.from_numpy(target.encode(cohort.obs)) for target in self.targets_]

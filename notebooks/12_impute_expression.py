@@ -16,7 +16,7 @@
 # %% tags=["parameters"]
 n_seeds: int = 1  # of the methods and the hidden cells
 preset: str = "quick"  # of GexBERT: "quick" or "paper"
-max_epochs: int = 6  # of GexBERT
+max_epochs: int = 5  # of GexBERT
 
 # %%
 import functools
@@ -335,15 +335,18 @@ for named in ("KNN", "chained equations", "denoising autoencoder"):
     assert (at_random.loc["Gaussian"] < at_random.loc[named]).all()
 assert rmse["low"][0.9].idxmin() == "KNN"
 assert at_random.loc["GexBERT, described form", 0.5] > at_random.loc["KNN", 0.5]
-if (n_seeds, preset, max_epochs) == (1, "quick", 6):
+if (n_seeds, preset, max_epochs) == (1, "quick", 5):
     autoencoder = by_rate.loc["denoising autoencoder"]
     assert autoencoder[0.5] < by_rate.loc["Gaussian", 0.5]
     for rate in by_rate:
         assert (by_rate[rate].drop("gene mean") < by_rate.loc["gene mean", rate]).all()
         for named in ("KNN", "chained equations"):
             assert by_rate.loc["GexBERT", rate] < by_rate.loc[named, rate]
+    rivals = by_rate.drop(index=OURS)
+    for rate in (0.5, 0.7, 0.9):
+        assert by_rate.loc["GexBERT", rate] < rivals[rate].min()
     gain = by_rate.loc["GexBERT, linear path alone"] - by_rate.loc["GexBERT"]
-    assert gain.between(-0.005, 0.04).all()
+    assert gain.between(-0.005, 0.02).all()
     assert calibration.loc["mcar", "within one sd"].between(0.5, 0.9).all()
     assert calibration.loc["mcar", "within two sd"].between(0.85, 0.995).all()
     assert calibration.loc[("low", "50%"), "mean error"] > 0.1
@@ -382,8 +385,9 @@ glue("bias_low", float(calibration.loc[("low", "50%"), "mean error"]), display=F
 # - The rival that was left out is the strongest. A Gaussian ({glue:text}`tcga_gaussian:.3f`), a matter of seconds,
 #   beats all that the paper names.
 # - Which rival is strong depends on the data. On the simulated cohort, small and full of products, the denoising
-#   autoencoder ({glue:text}`demo_dae:.3f`) is ahead of the Gaussian ({glue:text}`demo_gaussian:.3f`), with GexBERT at
-#   {glue:text}`demo_ours:.3f`.
+#   autoencoder ({glue:text}`demo_dae:.3f`) is ahead of the Gaussian ({glue:text}`demo_gaussian:.3f`). GexBERT is ahead
+#   of both ({glue:text}`demo_ours:.3f`), and again its linear path is what does it: with so few patients and epochs
+#   the transformer adds next to nothing.
 # - GexBERT's standard deviations are of the right size; the table above says how nearly. But where low values are missing, what is left
 #   points upwards: it errs by {glue:text}`bias_low:.2f` standard deviations of a gene to that side. With nine tenths
 #   missing in this way, plain nearest neighbours are the best on TCGA.

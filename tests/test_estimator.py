@@ -58,7 +58,7 @@ class Panel(NeuralEstimator):
         self.vectors = vectors
 
     def build_module(self, genes, targets):
-        start = torch.tensor(self.vectors.loc[genes].to_numpy("float32"))
+        start = torch.tensor(np.ascontiguousarray(self.vectors.loc[genes], dtype="float32"))  # as a file gives it back
         return PanelModule(start, targets, self.settings)
 
     def fit_inputs(self, expression):

@@ -31,10 +31,8 @@ SIZES = (4, 8, 16, 32, 64, 128, 256, 512, 1024)
 LEAN = {"hidden": (256, 64), "batch_size": 128, "learning_rate": 2e-3, "max_epochs": 100, "patience": 10}
 
 
-@pytest.mark.skipif(not FILE.is_file(), reason="needs the TCGA tables on an absolute scale")
-def test_panels_of_tcga():
-    train, val, test = gx.split(gx.read_cohort(FILE), TASK, seed=0)
-    bert = gx.GexBERT(preset="quick", max_epochs=12).fit(train, val)
+def models_on(bert):
+    """What is compared on every panel, and the costly one that stops at panels of 128 genes."""
 
     def logistic(representation, **how):
         return OnRepresentation(LinearModel(TASK), representation, **how)
@@ -48,8 +46,14 @@ def test_panels_of_tcga():
         "DAE": lambda seed: logistic(DenoisingAutoencoder(**LEAN, seed=seed)),
         "VAE": lambda seed: logistic(VariationalAutoencoder(beta=0.1, **LEAN, seed=seed)),
         "GexBERT, frozen": lambda seed: logistic(bert, pretrained=True),
-        "GexBERT, fine-tuned": lambda seed: gx.FineTuned(TASK, encoder=bert, max_epochs=6, seed=seed),
     }
+    return models, {"GexBERT, fine-tuned": lambda seed: gx.FineTuned(TASK, encoder=bert, max_epochs=6, seed=seed)}
+
+
+@pytest.mark.skipif(not FILE.is_file(), reason="needs the TCGA tables on an absolute scale")
+def test_panels_of_tcga():
+    train, val, test = gx.split(gx.read_cohort(FILE), TASK, seed=0)
+    models, tuned = models_on(gx.GexBERT(preset="quick", max_epochs=12).fit(train, val))
     panels = {
         "random": gx.panels.random_panels(train.var_names, SIZES, n_draws=10),
         "variance": gx.panels.top_variance_panels(train, SIZES),
@@ -58,7 +62,10 @@ def test_panels_of_tcga():
     for choice, drawn in panels.items():
         for draw in sorted({panel.draw for panel in drawn}):
             some = [panel for panel in drawn if panel.draw == draw]
-            tables.append(gx.panels.compare_panels(models, train, test, TASK, some, val=val).assign(choice=choice))
+            few = [panel for panel in some if panel.size <= 128]
+            for compared, on in ((models, some), (tuned, few)):
+                table = gx.panels.compare_panels(compared, train, test, TASK, on, val=val)
+                tables.append(table.assign(choice=choice))
             record(pd.concat(tables, ignore_index=True), "panels_tcga")  # a run that breaks off keeps what it has
     random = pd.concat(tables).query("choice == 'random'")
     print(gx.panels.against_best_rival(random, "GexBERT, frozen").to_string())

@@ -1,0 +1,246 @@
+"""The network on a feature map: correlated genes are neighbours, and what a group of genes tells is learned."""
+
+import anndata as ad
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from lifelines.utils import concordance_index
+from scipy.spatial.distance import pdist
+from scipy.stats import spearmanr
+
+import gexcore as gx
+from gexcore.baselines.fmap import FeatureMapCNN, FeatureMapModule, GatedConvolution, Inception, gene_map
+
+OS = gx.Survival("os", time="os_time", event="os_event")
+TASKS = [OS, gx.Classification("subtype"), gx.Regression("age")]
+TINY = {
+    "preset": "quick",
+    "filters": 8,
+    "inception": 4,
+    "gated": 16,
+    "dense": 16,
+    "n_intervals": 8,
+    "max_epochs": 2,
+    "device": "cpu",
+}
+LEARNING = {**TINY, "max_epochs": 20, "learning_rate": 0.01, "averaging": 0.9, "head_dropout": 0.2}
+
+
+def planted_cohort(n=320):
+    """Three groups of sixteen genes that follow a factor each: it tells the hazard, the subtype, or the age."""
+    rng = np.random.default_rng(0)
+    factor = rng.normal(size=(n, 3))
+    x = 2 * np.repeat(factor, 16, axis=1) + rng.normal(size=(n, 48)) + rng.uniform(2, 9, size=48)
+    happens, leaves = rng.exponential(20 * np.exp(-2.5 * factor[:, 0])), rng.uniform(5, 60, size=n)
+    obs = pd.DataFrame(
+        {
+            "os_time": np.minimum(happens, leaves).round(1),
+            "os_event": (happens <= leaves).astype(float),
+            "subtype": np.where(factor[:, 1] + 0.3 * rng.normal(size=n) > 0, "basal", "luminal"),
+            "age": 60 + 8 * factor[:, 2] + rng.normal(0, 3, size=n),
+        },
+        index=[f"p{i}" for i in range(n)],
+    )
+    order = rng.permutation(48)  # neighbours in the table are not neighbours in truth
+    return ad.AnnData(x[:, order].astype("float32"), obs=obs, var=pd.DataFrame(index=[f"g{j}" for j in order]))
+
+
+def split(cohort):
+    return cohort[:180].copy(), cohort[180:220].copy(), cohort[220:].copy()
+
+
+@pytest.fixture(scope="module")
+def parts():
+    return split(planted_cohort())
+
+
+@pytest.fixture(scope="module")
+def fitted(parts):
+    return FeatureMapCNN(TASKS, **TINY).fit(*parts[:2])
+
+
+def numbers(model, cohort):
+    p = model.predict(cohort)
+    return np.column_stack([p["os"].risk, p["subtype"].probabilities, p["age"].values, model.embed(cohort)])
+
+
+# ------------------------------------------------------------------------------------------------ the map
+
+
+def neighbours(cells, side):
+    """Pairs of genes, by position, whose cells share an edge."""
+    gene = np.full((side, side), -1)
+    gene.flat[cells] = np.arange(len(cells))
+    pairs = [(gene[1:], gene[:-1]), (gene[:, 1:], gene[:, :-1])]
+    a, b = (np.concatenate([pair[end].ravel() for pair in pairs]) for end in (0, 1))
+    both = (a >= 0) & (b >= 0)
+    return a[both], b[both]
+
+
+@pytest.mark.parametrize(("n_genes", "side"), [(4, 2), (5, 3), (36, 6), (37, 7), (1558, 40)])
+def test_every_gene_has_a_cell_of_its_own_in_the_smallest_square(n_genes, side):
+    cells = gene_map(np.random.default_rng(0).normal(size=(30, n_genes)))
+    assert len(set(cells)) == len(cells) == n_genes
+    assert 0 <= cells.min() <= cells.max() < side**2
+
+
+def test_genes_that_lie_on_a_plane_are_found_where_they_lie():
+    spot = np.random.default_rng(0).uniform(size=(100, 2))
+    covariance = np.exp(-((spot[:, None] - spot[None]) ** 2).sum(2))
+    x = np.random.default_rng(1).multivariate_normal(np.zeros(100), covariance, size=500)
+    found = np.column_stack(np.divmod(gene_map(x), 10))
+    assert spearmanr(pdist(spot), pdist(found)).statistic > 0.8  # no direction of the map has a meaning
+
+
+def test_neighbouring_cells_hold_correlated_genes():
+    x = gx.load_cohort("demo").X.astype(float)
+    r = np.corrcoef(x.T)
+    near = r[neighbours(gene_map(x), 15)].mean()
+    anywhere = r[np.triu_indices(len(r), 1)].mean()
+    by_chance = r[neighbours(np.random.default_rng(0).permutation(225)[:200], 15)].mean()
+    assert near > anywhere + 0.2
+    assert abs(by_chance - anywhere) < 0.05
+
+
+def test_the_map_depends_neither_on_units_nor_on_the_order_of_genes():
+    x = planted_cohort().X.astype(float)
+    cells = gene_map(x)
+    np.testing.assert_array_equal(gene_map(x * np.linspace(0.1, 9, 48) + 5), cells)
+    order = np.random.default_rng(0).permutation(48)
+    np.testing.assert_array_equal(gene_map(x[:, order]), cells[order])
+
+
+def test_constant_genes_and_holes_have_their_place_too(parts):
+    train = parts[0].copy()
+    train.X[:, 3] = 1.0
+    train.X[::7, 5:20] = np.nan
+    with pytest.warns(gx.CohortWarning, match="1 genes are constant"):
+        model = FeatureMapCNN(TASKS, **TINY).fit(gx.read_cohort(train))
+    assert len(set(model.cells_)) == 48
+    assert np.isfinite(numbers(model, parts[2])).all()
+
+
+def test_a_gene_shows_its_scaled_value_in_its_cell_and_the_rest_is_empty(fitted, parts):
+    maps = fitted.inputs(parts[2].X).numpy()
+    assert maps.shape == (100, 1, 7, 7)
+    shown = maps.reshape(100, 49)
+    np.testing.assert_array_equal(shown[:, fitted.cells_], fitted.scaler_.transform(parts[2].X))
+    assert not shown[:, np.setdiff1d(np.arange(49), fitted.cells_)].any()
+
+
+# -------------------------------------------------------------------------------------------- the network
+
+
+def test_layers_have_the_sizes_of_aggmapnet_and_a_gate(parts):
+    module = FeatureMapModule([OS.fit(parts[0].obs)], FeatureMapCNN(OS).settings)
+    count = [sum(p.numel() for p in part.parameters()) for part in (*module.features, module.dense, module.heads)]
+    taps = 5 * 5 + 3 * 3 + 1
+    inception = [48 * 32 * taps + 3 * 32, 96 * 64 * taps + 3 * 64]
+    gated, dense = 2 * (192 * 64 * 9 + 64), 64 * 128 + 128
+    assert [n for n in count if n] == [48 * 11 * 11 + 48, *inception, gated, dense, 129 * 63]
+    x, shapes = torch.rand(2, 1, 40, 40), []
+    with torch.inference_mode():
+        for layer in module.features:
+            x = layer(x)
+            shapes.append(tuple(x.shape[1:]))
+        assert module.embed(torch.rand(2, 1, 40, 40)).shape == (2, 128)
+    maps = [(48, 40, 40), (48, 40, 40), (48, 20, 20), (96, 20, 20), (96, 10, 10), (192, 10, 10), (64, 10, 10)]
+    assert shapes == [*maps, (64, 1, 1), (64,)]
+
+
+def test_an_inception_layer_sees_squares_of_five_three_and_one():
+    layer, point = Inception(1, 2), torch.zeros(1, 1, 9, 9)
+    point[..., 4, 4] = 1
+    for branch in layer.branches:
+        branch.weight.data.abs_()
+        branch.bias.data.zero_()
+    seen = layer(point)[0] > 0  # (6, 9, 9)
+    for pair, side in zip(seen.split(2), (5, 3, 1), strict=True):
+        expected = torch.zeros(9, 9, dtype=bool)
+        expected[4 - side // 2 : 5 + side // 2, 4 - side // 2 : 5 + side // 2] = True
+        assert (pair == expected).all()
+
+
+def test_a_gate_lets_through_all_nothing_or_half():
+    layer, x = GatedConvolution(2, 3), torch.randn(1, 2, 5, 5)
+    layer.gate.weight.data.zero_()
+    for bias, share in ((100.0, 1.0), (-100.0, 0.0), (0.0, 0.5)):
+        layer.gate.bias.data.fill_(bias)
+        torch.testing.assert_close(layer(x), share * layer.value(x))
+
+
+# ---------------------------------------------------------------------------------------- what is learned
+
+
+def score(task, cohort):
+    """Concordance, accuracy or correlation on test samples of a model trained on the others."""
+    train, val, test = split(cohort)
+    p = FeatureMapCNN(task, **LEARNING).fit(train, val).predict(test)[task.name]
+    if task.kind == "survival":
+        return concordance_index(test.obs["os_time"], -p.risk, test.obs["os_event"])
+    return (p.labels == test.obs["subtype"]).mean() if task.kind == "classification" else p.values.corr(test.obs["age"])
+
+
+CHANCE = {"os": 0.5, "subtype": 0.5, "age": 0.0}
+every_task = pytest.mark.parametrize("task", TASKS, ids=[task.name for task in TASKS])
+
+
+@every_task
+def test_what_a_group_of_genes_tells_is_learned(task):
+    assert score(task, planted_cohort()) > CHANCE[task.name] + 0.25
+
+
+@every_task
+def test_nothing_is_learned_from_shuffled_labels(task):
+    cohort = planted_cohort()
+    cohort.obs = cohort.obs.sample(frac=1, random_state=0).set_axis(cohort.obs_names)
+    assert abs(score(task, cohort) - CHANCE[task.name]) < 0.2  # two standard errors of a correlation
+
+
+def test_validation_and_test_samples_place_no_gene(fitted, parts):
+    train, val, test = (part.copy() for part in parts)
+    val.X[:] = np.random.default_rng(1).normal(50, 20, size=val.shape)
+    spoilt = FeatureMapCNN(TASKS, **TINY).fit(train, val)
+    np.testing.assert_array_equal(spoilt.cells_, fitted.cells_)
+    np.testing.assert_array_equal(spoilt.inputs(test.X), fitted.inputs(test.X))
+    before = numbers(fitted, test)
+    test.X[60:] *= 3
+    np.testing.assert_array_equal(numbers(fitted, test)[:60], before[:60])
+    train.X[:, :16] = np.random.default_rng(2).normal(size=(180, 16))
+    assert (FeatureMapCNN(TASKS, **TINY).fit(train, val).cells_ != fitted.cells_).any()
+
+
+def test_samples_with_some_labels_only_are_learned_from(parts):
+    train = parts[0].copy()
+    train.obs.loc[train.obs_names[::4], ["os_time", "os_event", "age"]] = np.nan
+    train.obs.loc[train.obs_names[::3], "subtype"] = None
+    model = FeatureMapCNN(TASKS, **TINY).fit(train, parts[1])
+    assert np.isfinite(numbers(model, parts[2])).all()
+
+
+def test_the_same_seed_gives_the_same_bits_and_another_does_not(fitted, parts):
+    again, other = (FeatureMapCNN(TASKS, seed=seed, **TINY).fit(*parts[:2]) for seed in (0, 1))
+    np.testing.assert_array_equal(numbers(again, parts[2]), numbers(fitted, parts[2]))
+    assert (numbers(other, parts[2]) != numbers(fitted, parts[2])).any()
+
+
+# ------------------------------------------------------------------------------------- files and messages
+
+
+def test_a_model_file_gives_back_the_model_with_its_map(fitted, parts, tmp_path):
+    fitted.save(tmp_path / "m.safetensors")
+    loaded = FeatureMapCNN.load(tmp_path / "m.safetensors", device="cpu")
+    assert loaded.settings == fitted.settings
+    np.testing.assert_array_equal(loaded.cells_, fitted.cells_)
+    np.testing.assert_array_equal(numbers(loaded, parts[2]), numbers(fitted, parts[2]))
+    np.testing.assert_array_equal(numbers(loaded.fit(*parts[:2]), parts[2]), numbers(fitted, parts[2]))
+
+
+def test_bad_input_is_refused_by_name(parts):
+    with pytest.raises(ValueError, match="a map of genes needs four of them or more, but the cohort has 3"):
+        FeatureMapCNN(OS, **TINY).fit(parts[0][:, :3].copy())
+    with pytest.raises(ValueError, match="kernel_size must be one of 3, 5, 7, 9, 11, 13, not 4"):
+        FeatureMapCNN(OS, kernel_size=4)
+    with pytest.raises(TypeError, match="there is no setting 'filter'; did you mean 'filters'"):
+        FeatureMapCNN(OS, filter=4)
