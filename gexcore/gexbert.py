@@ -363,13 +363,18 @@ class GexBERT:
 
 
 def _check(train: AnnData, val: AnnData | None) -> None:
-    missing = np.isnan(train.X)
-    for axis, names, what, remedy in (
-        (0, train.var_names, "genes have no value in any training sample", "remove them"),
-        (1, train.obs_names, "training samples have no value of any gene", "remove them"),
-    ):
-        if (empty := missing.all(axis=axis)).any():
-            message = f"{empty.sum()} {what}, first {first_ids(names[empty])}; {remedy}"
+    if train.n_obs < 5:
+        message = f"{train.n_obs} training samples are too few to learn how genes go together, 5 are the least"
+        raise ValueError(message)
+    if (empty := np.isnan(train.X).all(axis=0)).any():
+        names = first_ids(train.var_names[empty])
+        message = f"{empty.sum()} genes have no value in any training sample, first {names}; remove them"
+        raise ValueError(message)
+    for cohort, what in ((train, "training"), (val, "validation")):
+        known = [] if cohort is None else cohort.var_names.isin(train.var_names)
+        if any(known) and (empty := np.isnan(cohort.X[:, known]).all(axis=1)).any():
+            names = first_ids(cohort.obs_names[empty])
+            message = f"{empty.sum()} {what} samples have no value of any training gene, first {names}; remove them"
             raise ValueError(message)
     if val is not None and (both := train.obs_names.intersection(val.obs_names)).size:
         message = f"{both.size} samples are in the training and the validation cohort, first {first_ids(both)}"

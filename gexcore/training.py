@@ -231,7 +231,10 @@ def train(
             by_task["mean"] = float(np.mean(list(by_task.values())))
             progress.rows += [(epoch, split, task, loss) for task, loss in by_task.items()]
         followed = scores.get("val", scores["train"])["mean"]
-        if not (math.isfinite(followed) and math.isfinite(scores["train"]["mean"])):
+        finite = math.isfinite(followed) and math.isfinite(scores["train"]["mean"])
+        if validation is None:  # the last step of the epoch has been judged by no loss
+            finite = finite and all(bool(p.isfinite().all()) for p in kept.parameters())
+        if not finite:
             # Weights that gave NaN are never kept, and no later epoch can heal them.
             message = f"{label}: the loss stopped being finite in epoch {epoch}; a lower learning rate may help"
             if progress.best is None:

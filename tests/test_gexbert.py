@@ -432,8 +432,15 @@ def test_cohorts_that_cannot_be_learned_from_are_refused():
         bert().fit(empty)
     blank = TRAIN.copy()
     blank.X[7] = np.nan
-    with pytest.raises(ValueError, match="1 training samples have no value of any gene, first p0-7; remove them"):
+    with pytest.raises(ValueError, match="1 training samples have no value of any training gene, first p0-7"):
         bert().fit(blank)
+    blank = VAL.copy()
+    blank.X[2] = np.nan
+    with pytest.raises(ValueError, match="1 validation samples have no value of any training gene, first p1-2"):
+        bert().fit(TRAIN, blank)
+    with pytest.raises(ValueError, match="4 training samples are too few to learn how genes go together, 5 are"):
+        bert().fit(TRAIN[:4].copy())
+    assert np.isfinite(bert(preset="quick", max_epochs=1).fit(TRAIN[:5].copy()).impute(VAL).X).all()
     with pytest.raises(ValueError, match="5 samples are in the training and the validation cohort, first p0-0"):
         bert().fit(TRAIN, TRAIN[:5].copy())
     with pytest.raises(ValueError, match="the cohort lacks 40 of 40 genes"):

@@ -85,6 +85,15 @@ def test_a_loss_that_stops_being_finite_never_reaches_the_kept_weights():
         fit(nn.Linear(3, 1), line(), losses=breaking)
 
 
+def test_without_validation_a_last_step_into_nothing_is_not_kept():
+    def steep(module, batch):
+        loss, n = squared(module, batch)["y"]
+        return {"y": (loss + (0 * module.weight.sum()).sqrt(), n)}  # a loss that is finite, of no finite slope
+
+    with pytest.raises(FloatingPointError, match="stopped being finite in epoch 1"):
+        fit(nn.Linear(3, 1), line(), losses=steep, batch_size=1000)
+
+
 def test_no_batch_holds_a_single_sample():
     for n in range(2, 200):
         for size in (2, 3, 64):

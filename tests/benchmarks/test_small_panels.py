@@ -1,4 +1,4 @@
-"""Cancer types told from few genes; by hand, about an hour on one core:
+"""Cancer types told from few genes; by hand, about an hour and a half on one core:
 
 GEXCORE_RECORD=notebooks/recorded python -m pytest -s tests/benchmarks/test_small_panels.py
 """
@@ -70,6 +70,16 @@ def test_panels_of_tcga():
     random = pd.concat(tables).query("choice == 'random'")
     print(gx.panels.against_best_rival(random, "GexBERT, frozen").to_string())
     assert random["value"].notna().all()
+
+
+def test_panels_of_demo():
+    """The embedded cohort, with draws enough for an interval."""
+    train, val, test = gx.split(gx.load_cohort("demo-pan-cancer"), TASK, seed=0)
+    models, _ = models_on(gx.GexBERT(preset="quick", max_epochs=12).fit(train, val))
+    panels = gx.panels.random_panels(train.var_names, SIZES[:6], n_draws=10)
+    table = gx.panels.compare_panels(models, train, test, TASK, panels, val=val)
+    record(table, "panels_demo")
+    assert table["value"].notna().all()
 
 
 @pytest.mark.skipif(not FINGERPRINTS.is_file(), reason="needs the TCGA pan-cancer table")
