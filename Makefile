@@ -1,5 +1,5 @@
 # make book    execute every notebook at its defaults, build the book, say where to open it
-# make test    lint, run the tests, compare every stored notebook output with a rerun
+# make test    lint, run the tests on all cores, compare every stored notebook output with a rerun
 # make clean   remove what the two made
 
 PYTHON ?= $(or $(shell command -v python3.11 2>/dev/null),python3)
@@ -15,7 +15,7 @@ book: .venv/.ready
 test: .venv/.ready
 	@$(BIN)/ruff check --quiet .
 	@$(BIN)/ruff format --check --quiet .
-	@$(BIN)/python -m pytest -q
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n logical --dist loadfile
 
 clean:
 	rm -rf .venv _build

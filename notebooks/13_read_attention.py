@@ -163,7 +163,8 @@ rho.round(2)
 
 # %% tags=["nbval-ignore-output"]
 by_genes = {name: (name, "genes") for name in models}
-figure, axes = plt.subplots(1, 3, figsize=(12, 3.2), sharex=True)
+figure, axes = plt.subplots(1, 3, figsize=(12, 3.2))
+farthest = max(attended[reading]["z"].abs().max() for reading in by_genes.values())
 beyond = {}
 for ax, (name, reading) in zip(axes, by_genes.items(), strict=True):
     chance = gx.interpret.largest_by_chance(
@@ -171,7 +172,7 @@ for ax, (name, reading) in zip(axes, by_genes.items(), strict=True):
     )
     gx.plots.plot_against_chance(attended[reading], chance, ax=ax)
     ax.set_title(name)
-    ax.set_xlabel("Size of z, a dot per gene")
+    ax.set(xlabel="Size of z, a dot per gene", xlim=(0, 1.05 * farthest))
     limit = attended[reading]["group"].map(chance.quantile(0.95))
     beyond[name] = (attended[reading]["z"].abs() > limit).sum() / len(names)
 axes[0].get_legend().remove()

@@ -1,6 +1,6 @@
 """Execute the notebooks: each ``NN_name.py`` (edited) becomes its twin ``NN_name.ipynb`` (produced, committed).
 
-python notebooks/run.py                                  every notebook, default parameters
+python notebooks/run.py                                  every notebook, default parameters, one per core
 python notebooks/run.py 03 -p n_splits 3 -o elsewhere    one of them, another value, another folder
 """
 
@@ -12,6 +12,8 @@ import os
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
 
 import jupytext
@@ -72,7 +74,7 @@ def faults(notebook: NotebookNode) -> list[str]:
     return found
 
 
-def execute(source: Path, parameters: dict, folder: Path) -> Path:
+def execute(source: Path, parameters: dict, folder: Path) -> None:
     """Run one source and put its notebook into ``folder``; when that fails, an older file stays as it was."""
     target = folder / f"{source.stem}.ipynb"
     with tempfile.TemporaryDirectory() as scratch:
@@ -95,7 +97,30 @@ def execute(source: Path, parameters: dict, folder: Path) -> Path:
     part = target.with_suffix(".part")
     nbformat.write(notebook, part)
     part.replace(target)
-    return target
+
+
+def attempt(source: Path, *how) -> tuple[str, float, str]:
+    """Name of the notebook, the seconds it took, and what went wrong, if anything did."""
+    start, failure = time.monotonic(), ""
+    try:
+        execute(source, *how)
+    except (papermill.PapermillExecutionError, RuntimeError) as error:
+        failure = str(error)
+    return source.stem, time.monotonic() - start, failure
+
+
+def run_all(sources: list[Path], *how) -> Iterator[tuple[str, float, str]]:
+    """Attempt all sources, one per core, and tell of each when it is done."""
+    if len(sources) == 1:
+        yield attempt(sources[0], *how)
+        return
+    pool = ProcessPoolExecutor(min(os.cpu_count() or 1, 4))
+    try:
+        running = [pool.submit(attempt, source, *how) for source in sources]
+        for done in as_completed(running):
+            yield done.result()
+    finally:
+        pool.shutdown(cancel_futures=True)  # after a failure nothing new is begun
 
 
 def choose(names: list[str]) -> list[Path]:
@@ -174,15 +199,12 @@ def main(arguments: list[str] | None = None) -> int:
     except (RequestError, OSError, yaml.YAMLError) as refusal:
         print(f"run.py: {refusal}", file=sys.stderr)
         return 2
-    for source in sources:
-        print(f"{source.stem:<28}", end="", flush=True)
-        start = time.monotonic()
-        try:
-            execute(source, parameters, options.o or HERE)
-        except (papermill.PapermillExecutionError, RuntimeError) as failure:
-            print(f" failed\n{failure}", file=sys.stderr)
+    os.environ.setdefault("OMP_NUM_THREADS", "1")  # the same bits however many cores
+    for name, seconds, failure in run_all(sources, parameters, options.o or HERE):
+        if failure:
+            print(f"{name:<28} failed\n{failure}", file=sys.stderr)
             return 1
-        print(f"{time.monotonic() - start:6.1f} s", flush=True)
+        print(f"{name:<28}{seconds:6.1f} s", flush=True)
     return 0
 
 

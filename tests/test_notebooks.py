@@ -65,6 +65,20 @@ def test_two_runs_give_the_same_bytes(folder):
     assert printed(folder / "01_add.ipynb") == ["2\n"]
 
 
+def test_several_notebooks_run_at_once_and_the_first_failure_is_told(folder, capsys):
+    text = (folder / "01_add.py").read_text()
+    (folder / "02_fail.py").write_text(text + "\nraise RuntimeError('no such luck')\n")
+    assert run.main([]) == 1
+    told = capsys.readouterr()
+    assert "02_fail" in told.err
+    assert "no such luck" in told.err
+    assert not (folder / "02_fail.ipynb").exists()
+    (folder / "02_fail.py").write_text(text)
+    assert run.main([]) == 0
+    assert sorted(line.split()[0] for line in capsys.readouterr().out.splitlines()) == ["01_add", "02_fail"]
+    assert printed(folder / "02_fail.ipynb") == ["2\n"]
+
+
 def test_a_run_with_other_parameters_goes_to_the_folder_that_was_named(folder):
     (folder / "five.yaml").write_text("a: 5\n")
     assert run.main(["01_add", "-f", str(folder / "five.yaml"), "-o", str(folder / "out")]) == 0

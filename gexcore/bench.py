@@ -1,0 +1,456 @@
+"""The bench: all methods of the two papers on the same splits of a cohort, one tidy table of scores and costs.
+
+A method says how an estimator for some tasks is made. Its scores on one split are one file of a folder, a shard, so
+that a sweep can be broken off, taken up again and spread over machines, and is one table in the end.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import platform
+import re
+import shlex
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from datetime import UTC, datetime
+from functools import partial
+from importlib.metadata import PackageNotFoundError, version
+from itertools import product
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import pandas as pd
+import torch
+from anndata import AnnData
+from tqdm import tqdm
+
+from . import baselines
+from .cohort import as_cohort
+from .comparison import differences, headlines, over_splits
+from .estimator import NeuralEstimator
+from .genes import OnSelectedGenes
+from .imputation import _Meter
+from .metrics import HEADLINES, LOWER_IS_BETTER, evaluate
+from .tasks import Prediction, Task, check_tasks, first_ids
+from .txt import TxT
+
+COLUMNS = ["cohort", "model", "seed", "task", "metric", "value", "seconds", "peak_mb", "status", "error"]
+_PACKAGES = ("gexcore", "anndata", "lifelines", "numpy", "pandas", "scikit-learn", "scikit-survival", "scipy", "torch")
+
+
+# --------------------------------------------------------------------------------------------- methods
+
+
+@dataclass(frozen=True, kw_only=True)
+class Context:
+    """What methods may know of a study beside its tasks. It holds no sample, so none can be looked at too early."""
+
+    gene_sets: Mapping[str, Sequence[str]] | None = None  # pathways, for the networks that are built of them
+    covariates: tuple[str, ...] = ()  # clinical columns, for the models that read them
+    preset: str = "quick"  # of every network; "paper" as published
+    max_epochs: int | None = None  # of every network; None leaves it to the preset
+    n_genes: int | None = None  # every method reads so many genes, those that vary most in training; None: all
+
+
+@dataclass(frozen=True, kw_only=True)
+class Method:
+    """How an estimator is made, and what it can be asked for."""
+
+    make: Callable[..., Any]  # make(tasks, seed, context, **settings): has fit(train, val) and predict(test)
+    kinds: tuple[str, ...] = tuple(HEADLINES)  # of tasks it takes
+    joint: bool = False  # one model of all its tasks; otherwise one for each
+    needs: tuple[str, ...] = ()  # fields of the context it cannot do without
+    mixed: bool = False  # needs survival and another task
+    grid: Mapping[str, Sequence] = field(default_factory=dict)  # settings to choose from, as Tuned does
+
+
+class Tuned:
+    """The one of several settings whose predictions of the validation samples are best.
+
+    Every setting is fitted to the training samples and scored on the validation samples, by the headline metric of each
+    task (C-index, accuracy, mean absolute error). Units differ, so a setting is judged by its mean rank over tasks; of
+    equal ones the first is kept, and a score that does not exist ranks last.
+
+    Parameters
+    ----------
+    model : callable
+        ``model(**setting)`` is an estimator with ``fit(train, val)`` and ``predict(test)``.
+    grid : mapping of str to sequence
+        Setting to its values; all combinations are tried.
+
+    Attributes
+    ----------
+    scores_ : pandas.DataFrame
+        setting (its position), task, metric, value on the validation samples, and a column per setting of the grid.
+    setting_ : dict
+        The chosen one.
+
+    Examples
+    --------
+    >>> import gexcore as gx
+    >>> cohort, task = gx.load_cohort("demo"), gx.Regression("age")
+    >>> train, val, test = gx.split(cohort, task, seed=0)
+    >>> forest = Tuned(partial(baselines.RandomForest, task, n_trees=20), {"min_samples_leaf": (1, 50)})
+    >>> forest.fit(train, val).setting_
+    {'min_samples_leaf': 1}
+    """
+
+    def __init__(self, model: Callable[..., Any], grid: Mapping[str, Sequence]) -> None:
+        self.model, self.grid = model, {name: tuple(values) for name, values in grid.items()}
+        if empty := [name for name, values in self.grid.items() if not values]:
+            message = f"a grid needs at least one value for each setting; {first_ids(empty)} has none"
+            raise ValueError(message)
+
+    def fit(self, train: AnnData, val: AnnData | None = None) -> Self:
+        """Fit every setting to ``train`` and keep the best on ``val``."""
+        if val is None:
+            message = "Tuned chooses its setting on validation samples: call fit(train, val)"
+            raise ValueError(message)
+        settings = [dict(zip(self.grid, values, strict=True)) for values in product(*self.grid.values())]
+        models, tables = [], []
+        for position, setting in enumerate(settings):
+            models.append(self.model(**setting).fit(train, val))
+            scores = headlines(evaluate(models[-1].predict(val), val, train=train))
+            tables.append(scores.assign(setting=position, **setting))
+        self.scores_ = pd.concat(tables, ignore_index=True)
+        loss = self.scores_["value"].where(self.scores_["metric"].isin(LOWER_IS_BETTER), -self.scores_["value"])
+        rank = loss.groupby(self.scores_["task"]).rank(na_option="bottom").groupby(self.scores_["setting"]).mean()
+        self.setting_, self.best_ = settings[rank.idxmin()], models[rank.idxmin()]
+        return self
+
+    def predict(self, test: AnnData) -> dict[str, Prediction]:
+        """What the chosen model predicts."""
+        return self.best_.predict(test)
+
+
+def _method(model: type, *needs: str, joint: bool = False, mixed: bool = False, **fixed) -> Method:
+    """A class of this package as a method: what it needs of the context, and settings that are fixed."""
+
+    def make(tasks: Sequence[Task], seed: int, context: Context, **settings) -> Any:
+        settings = fixed | {name: getattr(context, name) for name in needs} | settings
+        if issubclass(model, NeuralEstimator):
+            settings |= {"preset": context.preset}
+            settings |= {} if context.max_epochs is None else {"max_epochs": context.max_epochs}
+        return model(tasks, seed=seed, **settings)
+
+    kinds = getattr(model, "kinds", tuple(HEADLINES))
+    return Method(make=make, kinds=kinds, joint=joint, needs=needs, mixed=mixed)
+
+
+def _forest(tasks: Sequence[Task], seed: int, context: Context, **settings) -> Any:
+    forest = baselines.SurvivalForest if tasks[0].kind == "survival" else baselines.RandomForest
+    return forest(tasks, seed=seed, **settings)
+
+
+METHODS: dict[str, Method] = {
+    "txt": _method(TxT),
+    "txt-multitask": _method(TxT, joint=True),
+    "omiembed": _method(baselines.OmiEmbed),
+    "omiembed-multitask": _method(baselines.OmiEmbed, joint=True),
+    "t-gem": _method(baselines.TGEM),
+    "autosurv": _method(baselines.AUTOSurv, "gene_sets"),
+    "autosurv-clinical": _method(baselines.AUTOSurv, "gene_sets", "covariates"),
+    "survconvmixer": _method(baselines.SurvConvMixer, "gene_sets"),
+    "fmap-cnn": _method(baselines.FeatureMapCNN),
+    "deepgene": _method(baselines.DeepGene),
+    "mlp": _method(baselines.MLP),
+    "mlp-multitask": _method(baselines.MLP, joint=True),
+    "svm": _method(baselines.LinearSVM),
+    "random-forest": Method(make=_forest),
+    "gradient-boosting": _method(baselines.GradientBoosting),
+    "linear-model": _method(baselines.LinearModel),
+    "elastic-net-cox": _method(baselines.ElasticNetCox),
+    "ridge-cox": _method(baselines.RidgeCox),
+    "pca-cox": _method(baselines.RidgeCox, n_components="tuned"),
+    "clinical-cox": _method(baselines.ClinicalCox, "covariates"),
+    "clinical-expression-cox": _method(baselines.ClinicalExpressionCox, "covariates"),
+    "two-stage": _method(baselines.TwoStage, joint=True, mixed=True),
+    "null-model": _method(baselines.Null),
+}
+_GRIDS: dict[str, dict[str, tuple]] = {  # assumed, but for the two that are parts of published grids
+    "txt": {"gene_dropout": (0.0, 0.2), "weight_decay": (0.1, 1.0)},
+    "txt-multitask": {"gene_dropout": (0.0, 0.2), "weight_decay": (0.1, 1.0)},
+    "autosurv": {"dropout": (0.1, 0.3), "learning_rate": (0.0025, 0.0075, 0.025)},  # published
+    "survconvmixer": {"filters": (16, 64), "kernel_size": (3, 5)},  # published
+    "mlp": {"dropout": (0.2, 0.5), "weight_decay": (0.1, 1.0)},
+    "mlp-multitask": {"dropout": (0.2, 0.5), "weight_decay": (0.1, 1.0)},
+    "random-forest": {"min_samples_leaf": (1, 5, 15)},
+    "gradient-boosting": {"max_depth": (1, 3), "min_samples_leaf": (5, 20)},
+}
+METHODS |= {f"{name}-tuned": replace(METHODS[name], grid=grid) for name, grid in _GRIDS.items()}
+
+
+# ------------------------------------------------------------------------------------------- benchmark
+
+
+def benchmark(
+    models: str | Sequence[str] | Mapping[str, Method],
+    cohort: AnnData | pd.DataFrame | str | os.PathLike,
+    tasks: Task | Sequence[Task],
+    *,
+    seeds: Sequence[int] = range(10),
+    context: Context | None = None,
+    folder: str | os.PathLike | None = None,
+) -> pd.DataFrame:
+    """Fit and score methods on the same splits 70/10/20 of a cohort.
+
+    Parameters
+    ----------
+    models : sequence of str, or mapping of str to Method
+        Names in ``METHODS``, or methods of your own by name.
+    cohort : AnnData, DataFrame or path
+        ``uns["name"]`` is what it is called, "cohort" unless given.
+    tasks : task or sequence of tasks
+        What is predicted, and what the splits are stratified by.
+    seeds : sequence of int
+        A split per seed, and the seed of the methods on it.
+    context : Context, optional
+        What methods may know beside the tasks.
+    folder : path, optional
+        Keeps every method and seed in a file ``<cohort>/<model>/seed-<seed>.csv``, with a ``.json`` beside it that says
+        what was run, where, when and by which versions. Files that are there are read, not made again: delete the file
+        of a fit to repeat it.
+
+    Returns
+    -------
+    pandas.DataFrame
+        cohort, model, seed, task, metric, value; ``seconds`` and ``peak_mb`` of the fit: its duration, and how far the
+        main memory of the process rose above where it stood; ``status`` and ``error``. A fit of several tasks together
+        gives its cost to each. Status "failed": value is NaN in a row of the task's headline metric, ``error`` says
+        what went wrong. Status "not taken": the method does not predict such a task or lacks what it needs, ``error``
+        says which. Status "scored" is all else.
+
+    Raises
+    ------
+    ValueError
+        Unknown methods, labels that cannot be read, covariates the cohort lacks, or a file in the folder that was made
+        from other samples, tasks or context.
+
+    Examples
+    --------
+    >>> import gexcore as gx
+    >>> cohort = gx.load_cohort("demo")
+    >>> tasks = [gx.Survival("os", time="os_time", event="os_event"), gx.Regression("age")]
+    >>> scores = benchmark(["ridge-cox", "null-model"], cohort, tasks, seeds=[0])
+    >>> scores.groupby("model")["status"].unique().map(list).to_dict()
+    {'null-model': ['scored'], 'ridge-cox': ['scored', 'not taken']}
+    """
+    methods = _chosen(models)
+    cohort, tasks, context = as_cohort(cohort), check_tasks(tasks), context or Context()
+    for task in tasks:
+        task.read(cohort.obs)
+    if absent := [column for column in context.covariates if column not in cohort.obs]:
+        message = f"the clinical table lacks the covariates {first_ids(absent)}; it has {first_ids(cohort.obs, 12)}"
+        raise ValueError(message)
+    name = cohort.uns.get("name", "cohort")
+    made_from = None if folder is None else _description(cohort, tasks, context)
+    tables = []
+    bar = tqdm(total=len(seeds) * len(methods), desc="methods", disable=None, leave=False)
+    for seed, (model, method) in product(seeds, methods.items()):
+        path = None if folder is None else shard_path(folder, name, model, seed)
+        if path is not None and path.exists():
+            table = _kept(path, made_from)
+        else:
+            table = _scores(model, method, cohort, tasks, seed=seed, context=context)
+            table = table.assign(cohort=name, model=model, seed=seed)[COLUMNS]
+            if path is not None:
+                _keep(path, table, {"cohort": name, "model": model, "seed": seed, **made_from})
+        tables.append(table)
+        bar.update()
+    bar.close()
+    return pd.concat(tables, ignore_index=True)
+
+
+def _chosen(models: str | Sequence[str] | Mapping[str, Method]) -> dict[str, Method]:
+    if isinstance(models, Mapping):
+        return dict(models)
+    names = [models] if isinstance(models, str) else list(models)
+    if (unknown := [name for name in names if name not in METHODS]) or not names:
+        message = f"no method is called {first_ids(unknown) or ''}; there are {', '.join(METHODS)}"
+        raise ValueError(message)
+    return {name: METHODS[name] for name in names}
+
+
+def _scores(
+    name: str, method: Method, cohort: AnnData, tasks: Sequence[Task], *, seed: int, context: Context
+) -> pd.DataFrame:
+    """task, metric, value, seconds, peak_mb, status, error of one method on one split."""
+    fits, why = _fits(method, tasks, context)
+    tables = [_without_value(task, "not taken", why) for task in tasks if not any(task in fit for fit in fits)]
+    for fit in fits:
+        estimator = partial(_estimator, method, fit, context)
+        with _Meter() as meter:
+            try:
+                scores = over_splits({name: estimator}, cohort, tasks, seeds=[seed]).assign(status="scored", error="")
+            except Exception as error:  # whatever it is, the other methods go on, and the table says so
+                text = " ".join(f"{type(error).__name__}: {error}".split())
+                scores = pd.concat([_without_value(task, "failed", text) for task in fit])
+        seconds = scores["seconds"].fillna(meter.seconds)
+        silent = [task for task in fit if task.name not in set(scores["task"])]
+        missing = [_without_value(task, "failed", "nothing was predicted of this task") for task in silent]
+        tables.append(pd.concat([scores.assign(seconds=seconds, peak_mb=meter.megabytes), *missing]))
+    order = {task.name: position for position, task in enumerate(tasks)}
+    return pd.concat(tables).sort_values("task", key=lambda column: column.map(order), kind="stable")
+
+
+def _fits(method: Method, tasks: Sequence[Task], context: Context) -> tuple[list[list[Task]], str]:
+    """The tasks of each model that is fitted, and why the others are not taken."""
+    if lacking := [need.replace("_", " ") for need in method.needs if not getattr(context, need)]:
+        return [], f"needs {' and '.join(lacking)}"
+    taken = [task for task in tasks if task.kind in method.kinds]
+    if method.mixed and len({task.kind == "survival" for task in taken}) < 2:
+        return [], "needs survival and another task"
+    fits = [taken] if method.joint and taken else [[task] for task in taken]
+    return fits, f"predicts {' and '.join(method.kinds)}"
+
+
+def _estimator(method: Method, tasks: Sequence[Task], context: Context, seed: int) -> Any:
+    make = partial(method.make, tasks, seed, context)
+    model = Tuned(make, method.grid) if method.grid else make()
+    return model if context.n_genes is None else OnSelectedGenes(model, n=context.n_genes)
+
+
+def _without_value(task: Task, status: str, error: str) -> pd.DataFrame:
+    row = {"task": task.name, "metric": HEADLINES[task.kind], "value": np.nan, "seconds": np.nan, "peak_mb": np.nan}
+    return pd.DataFrame([row | {"status": status, "error": error}])
+
+
+# ---------------------------------------------------------------------------------------------- shards
+
+
+def shard_path(folder: str | os.PathLike, cohort: str, model: str, seed: int) -> Path:
+    """Where a folder keeps the scores of one method on one split."""
+    for name in (cohort, model):
+        if not re.fullmatch(r"\w[\w.+-]*", name):
+            message = f"{name!r} is to name a folder: letters, digits and the signs _ . + - only"
+            raise ValueError(message)
+    return Path(folder, cohort, model, f"seed-{seed}.csv")
+
+
+def collect(folder: str | os.PathLike) -> pd.DataFrame:
+    """All shards of a folder as one table, as :func:`benchmark` returns it.
+
+    Raises
+    ------
+    FileNotFoundError
+        The folder holds none.
+    """
+    shards = sorted(Path(folder).glob("*/*/seed-*.csv"))
+    if not shards:
+        message = f"{folder} holds no file <cohort>/<model>/seed-<seed>.csv: run the benchmark first"
+        raise FileNotFoundError(message)
+    table = pd.concat([_read(path) for path in shards], ignore_index=True)
+    return table.sort_values(["cohort", "model", "seed"], kind="stable", ignore_index=True)
+
+
+def _read(path: Path) -> pd.DataFrame:
+    numbers = {"seed": int, "value": float, "seconds": float, "peak_mb": float}
+    missing = {column: [""] for column in ("value", "seconds", "peak_mb")}  # elsewhere an empty cell is an empty text
+    return pd.read_csv(path, dtype=dict.fromkeys(COLUMNS, str) | numbers, keep_default_na=False, na_values=missing)
+
+
+def _keep(path: Path, table: pd.DataFrame, description: dict[str, Any]) -> None:
+    """Write both files of a shard, the table last and in a single step: where it stands, all is there."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    _write(path.with_suffix(".json"), json.dumps(description | _provenance(), indent=1) + "\n")
+    _write(path, table.to_csv(index=False, lineterminator="\n"))
+
+
+def _write(path: Path, text: str) -> None:
+    part = path.with_name(path.name + ".part")
+    part.write_text(text, encoding="utf-8")
+    part.replace(path)
+
+
+def _kept(path: Path, made_from: dict[str, Any]) -> pd.DataFrame:
+    """A shard that is there, refused if it was made from anything else than this call is."""
+    description = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
+    if different := [key for key, value in made_from.items() if description[key] != value]:
+        message = (
+            f"{path} was made from other {first_ids(different)}: take another folder, or delete it to make it anew"
+        )
+        raise ValueError(message)
+    return _read(path)
+
+
+def _description(cohort: AnnData, tasks: Sequence[Task], context: Context) -> dict[str, Any]:
+    """All that scores depend on besides method and seed, as JSON values."""
+    ordered = cohort[np.sort(cohort.obs_names.to_numpy(dtype=object))]
+    columns = sorted({column for task in tasks for column in task.columns} | set(context.covariates))
+    text = ordered.obs[columns].to_csv() + "\n".join(ordered.var_names)
+    settings = asdict(context)
+    sets = json.dumps(settings.pop("gene_sets"), sort_keys=True)
+    description = {
+        "samples": f"{cohort.n_obs} x {cohort.n_vars}, {_hash(np.ascontiguousarray(ordered.X), text.encode())}",
+        "tasks": [{"kind": task.kind, **vars(task)} for task in tasks],
+        "gene_sets": f"{len(context.gene_sets or ())}, {_hash(sets.encode())}",
+        "context": settings,
+    }
+    return json.loads(json.dumps(description))  # tuples become lists, as they do in the file
+
+
+def _hash(*parts: Any) -> str:
+    digest = hashlib.sha256()
+    for part in parts:
+        digest.update(part)
+    return digest.hexdigest()[:16]
+
+
+def _provenance() -> dict[str, Any]:
+    versions = {"python": platform.python_version()}
+    for package in _PACKAGES:
+        try:
+            versions[package] = version(package)
+        except PackageNotFoundError:  # scikit-survival is optional
+            continue
+    hardware = {"machine": platform.platform(), "cores": os.cpu_count(), "threads": torch.get_num_threads()}
+    if torch.cuda.is_available():
+        hardware["gpu"] = torch.cuda.get_device_name()
+    command = shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])
+    date = datetime.now(UTC).isoformat(timespec="seconds")
+    return {"versions": versions, "command": command, "hardware": hardware, "date": date}
+
+
+# ------------------------------------------------------------------------------------------- comparing
+
+
+def compare(scores: pd.DataFrame, reference: str, *, test_ratio: float = 0.2 / 0.7) -> pd.DataFrame:
+    """Every method against one of them, split by split, in every cohort.
+
+    Parameters
+    ----------
+    scores : pandas.DataFrame
+        From :func:`benchmark` or :func:`collect`.
+    reference : str
+        The method that is subtracted.
+    test_ratio : float
+        Test samples per training sample.
+
+    Returns
+    -------
+    pandas.DataFrame
+        cohort, then as :func:`gexcore.comparison.differences`, and ``p_holm``: p corrected by Holm (1979) for all
+        methods that are compared on that score. Splits on which either failed are left out; ``splits`` counts the rest.
+    """
+    given = scores[scores["status"] != "not taken"]
+    tables = [
+        differences(part, reference, test_ratio=test_ratio).assign(cohort=name)
+        for name, part in given.groupby("cohort", sort=False)
+    ]
+    table = pd.concat(tables, ignore_index=True)
+    table["p_holm"] = table.groupby(["cohort", "task", "metric"])["p"].transform(holm)
+    return table[["cohort", *table.columns.drop("cohort")]]
+
+
+def holm(p: pd.Series) -> pd.Series:
+    """P-values corrected for their number: any false finding among them is as rare as it would be in one test.
+
+    Missing ones stay missing and do not count. Source: Holm 1979, Scandinavian Journal of Statistics 6:65.
+    """
+    ordered = p.dropna().sort_values()
+    corrected = (ordered * np.arange(len(ordered), 0, -1)).cummax().clip(upper=1.0)
+    return corrected.reindex(p.index)
