@@ -5,7 +5,7 @@ Shapes: B samples, G genes, E gene vector, P pooled width, K time intervals, C c
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -129,8 +129,12 @@ def null_scores(target: Target, labels: Tensor) -> Tensor:
     return -log_density.diff().float()
 
 
-def losses_against_null(
-    heads: Sequence[Head], targets: Sequence[Target], labels: Sequence[Tensor], *, meet: Callable[[Tensor], Tensor]
+def task_losses(
+    heads: Sequence[Head],
+    targets: Sequence[Target],
+    labels: Sequence[Tensor],
+    *,
+    by_kind: Mapping[str, Callable] = LOSSES,
 ) -> Callable:
     """Start each head at its task's null prediction, and measure its loss in that prediction's units.
 
@@ -138,6 +142,41 @@ def losses_against_null(
     ----------
     heads, targets, labels
         One of each per task; labels (N, 1 or 2) are those of all training samples.
+    by_kind : mapping of str to callable
+        The loss of each kind of task.
+
+    Returns
+    -------
+    callable
+        ``losses(heads, (what they read, *labels)) -> {task: (mean loss, number of labelled samples)}``.
+    """
+    units = []
+    for head, target, label in zip(heads, targets, labels, strict=True):
+        null = null_scores(target, label)
+        head.start_at(null)
+        units.append(float(by_kind[target.task.kind](null.expand(len(label), -1), label)))
+
+    def losses(heads: Sequence[Head], batch: tuple[Tensor, ...]) -> dict[str, tuple[Tensor, int]]:
+        read, *labels = batch
+        parts = {}
+        for head, target, label, unit in zip(heads, targets, labels, units, strict=True):
+            scores = head(read)  # of every sample: batch norm learns from those without this label too
+            if n := int((~label[:, 0].isnan()).sum()):
+                parts[target.task.name] = (by_kind[target.task.kind](scores, label) / unit, n)
+        return parts
+
+    return losses
+
+
+def losses_against_null(
+    heads: Sequence[Head], targets: Sequence[Target], labels: Sequence[Tensor], *, meet: Callable[[Tensor], Tensor]
+) -> Callable:
+    """:func:`task_losses` of a whole network.
+
+    Parameters
+    ----------
+    heads, targets, labels
+        As there.
     meet : callable
         Where the tasks meet in a training step: ``meet`` of a strategy of :mod:`gexcore.multitask`.
 
@@ -147,23 +186,12 @@ def losses_against_null(
         ``losses(module, (inputs, *labels)) -> {task: (mean loss, number of labelled samples)}`` for
         :func:`gexcore.training.train`, where ``module.embed(inputs)`` is what all of ``module.heads`` read.
     """
-    units = []
-    for head, target, label in zip(heads, targets, labels, strict=True):
-        null = null_scores(target, label)
-        head.start_at(null)
-        units.append(float(LOSSES[target.task.kind](null.expand(len(label), -1), label)))
+    of_heads = task_losses(heads, targets, labels)
 
     def losses(module: nn.Module, batch: tuple[Tensor, ...]) -> dict[str, tuple[Tensor, int]]:
         inputs, *labels = batch
         embedded = module.embed(inputs)  # (B, P)
-        if torch.is_grad_enabled():
-            embedded = meet(embedded)
-        parts = {}
-        for head, target, label, unit in zip(module.heads, targets, labels, units, strict=True):
-            scores = head(embedded)  # of every sample: batch norm learns from those without this label too
-            if n := int((~label[:, 0].isnan()).sum()):
-                parts[target.task.name] = (LOSSES[target.task.kind](scores, label) / unit, n)
-        return parts
+        return of_heads(module.heads, (meet(embedded) if torch.is_grad_enabled() else embedded, *labels))
 
     return losses
 

@@ -1,6 +1,6 @@
-"""Losses as pure functions of tensors: N-MTLR for survival, and masked errors for classes and numbers.
+"""Losses as pure functions of tensors: N-MTLR and Cox for survival, and masked errors for classes and numbers.
 
-Every loss takes labels with NaN where they are missing and returns the mean over the labelled samples.
+Every loss but Cox's takes labels with NaN where they are missing and returns the mean over the labelled samples.
 Shapes: B samples, K time intervals, C classes.
 """
 
@@ -52,6 +52,15 @@ def mtlr_survival(scores: Tensor) -> Tensor:
     return survival
 
 
+def cox_loss(log_hazard: Tensor, time: Tensor, event: Tensor) -> Tensor:
+    """Negative log partial likelihood per event, ties as Breslow's; (B,) each, in any order."""
+    order = time.argsort(descending=True)
+    f, t, happened = log_hazard[order].double(), time[order], event[order].bool()
+    last = torch.searchsorted(-t, -t, right=True) - 1  # of all who share a time: they are in each other's risk sets
+    at_risk = f.logcumsumexp(0)[last]
+    return (at_risk - f)[happened].mean()
+
+
 def classification_loss(scores: Tensor, target: Tensor) -> Tensor:
     """Cross-entropy of (B, C) scores against (B, 1) class indices, NaN where unlabelled."""
     labelled = ~target[:, 0].isnan()
@@ -62,3 +71,9 @@ def regression_loss(scores: Tensor, target: Tensor) -> Tensor:
     """Mean squared error of (B, 1) scores against (B, 1) standardised values, NaN where unlabelled."""
     labelled = ~target[:, 0].isnan()
     return F.mse_loss(scores[labelled].float(), target[labelled])
+
+
+def absolute_loss(scores: Tensor, target: Tensor) -> Tensor:
+    """Mean absolute error of (B, 1) scores against (B, 1) standardised values, NaN where unlabelled."""
+    labelled = ~target[:, 0].isnan()
+    return F.l1_loss(scores[labelled].float(), target[labelled])

@@ -14,7 +14,7 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, fields
 from numbers import Integral, Real
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
@@ -252,3 +252,23 @@ def train(
     module.load_state_dict(progress.best)
     module.eval()
     return pd.DataFrame(progress.rows, columns=["epoch", "split", "task", "loss"])
+
+
+class Phases:
+    """Trainings in a row with one stream of random numbers; ``checkpoint`` is a file for each, its name at the end."""
+
+    def __init__(self, label: str, checkpoint: str | os.PathLike | None, *, seed: int, device: torch.device):
+        self.label, self.checkpoint, self._histories = label, checkpoint, []
+        self._shared = {"device": device, "generator": np.random.default_rng(seed)}
+
+    def train(self, phase: str, *what: Any, strategy: EqualWeights | None = None) -> None:
+        """Train as :func:`train` does with the positional arguments ``what``."""
+        file = None if self.checkpoint is None else f"{os.fspath(self.checkpoint)}.{phase}"
+        how = {"strategy": strategy, "label": f"{self.label}, {phase}", "checkpoint": file}
+        history = train(*what, **how, **self._shared)
+        before = self._histories[-1]["epoch"].max() if self._histories else 0
+        self._histories.append(history.assign(epoch=history["epoch"] + before, phase=phase))
+
+    def history(self) -> pd.DataFrame:
+        """What all of them gave: epoch (of all in a row), split, task, loss, phase."""
+        return pd.concat(self._histories, ignore_index=True)

@@ -18,13 +18,13 @@ from gexcore.baselines.autosurv import (
     MaskedLinear,
     PathwayVAE,
     breslow_hazard,
-    cox_loss,
     cyclic_weight,
     vae_losses,
 )
-from gexcore.baselines.omiembed import Phases
+from gexcore.losses import cox_loss
 from gexcore.metrics import c_index
 from gexcore.tasks import Classification, Survival
+from gexcore.training import Phases
 
 OS, RFS = (Survival(name, time=f"{name}_time", event=f"{name}_event") for name in ("os", "rfs"))
 SETS = {f"S{i}": [f"g{j}" for j in range(5 * i, 5 * i + 15)] for i in range(28)}  # a gene is in three of them

@@ -14,12 +14,12 @@ from gexcore.baselines.omiembed import (
     LastLayerGradNorm,
     OmiEmbed,
     OmiEmbedSettings,
-    Phases,
-    absolute_loss,
-    task_losses,
 )
+from gexcore.heads import task_losses
+from gexcore.losses import absolute_loss
 from gexcore.metrics import c_index
 from gexcore.tasks import Classification, Regression, Survival
+from gexcore.training import Phases
 
 OS = Survival("os", time="os_time", event="os_event")
 SUBTYPE, AGE = Classification("subtype"), Regression("age")

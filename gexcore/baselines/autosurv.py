@@ -25,12 +25,12 @@ from torch import Tensor, nn
 from ..cohort import as_cohort
 from ..estimator import NeuralEstimator
 from ..genes import align_genes
+from ..losses import cox_loss
 from ..multitask import EqualWeights, Parts
 from ..tables import read_gene_sets
 from ..tasks import Survival, SurvivalPrediction, Target, first_ids
-from ..training import Losses, TrainingSettings, batches, choose_device, seeded
+from ..training import Losses, Phases, TrainingSettings, batches, choose_device, seeded
 from .classical import ClinicalCox, _survival_prediction
-from .omiembed import Phases
 from .ridge_cox import RiskSets
 
 
@@ -168,15 +168,6 @@ class CoxNetwork(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         code, clinical = x.tensor_split([x.shape[1] - self.n_clinical], dim=1)
         return self.network(torch.cat([self.code(code), clinical], dim=1))
-
-
-def cox_loss(log_hazard: Tensor, time: Tensor, event: Tensor) -> Tensor:
-    """Negative log partial likelihood per event, ties as Breslow's; (B,) each, in any order."""
-    order = time.argsort(descending=True)
-    f, t, happened = log_hazard[order].double(), time[order], event[order].bool()
-    last = torch.searchsorted(-t, -t, right=True) - 1  # of all who share a time: they are in each other's risk sets
-    at_risk = f.logcumsumexp(0)[last]
-    return (at_risk - f)[happened].mean()
 
 
 def breslow_hazard(log_hazard: np.ndarray, time: np.ndarray, event: np.ndarray) -> np.ndarray:

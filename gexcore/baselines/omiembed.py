@@ -1,6 +1,6 @@
 """OmiEmbed (Cancers 13:3047, 2021): a variational autoencoder of expression, and one head per task on its mean.
 
-The network comes first, then the losses and how they become a step, then the estimator with its three phases.
+The network comes first, then how its losses become a step, then the estimator with its three phases.
 Shapes: B samples of a batch, G genes, Z units of the code, P = Z what the heads read.
 """
 
@@ -9,23 +9,22 @@ from __future__ import annotations
 import itertools
 import math
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from numbers import Integral, Real
-from typing import Any, ClassVar
+from typing import ClassVar
 
-import numpy as np
 import pandas as pd
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..estimator import MultitaskModule, NeuralEstimator, NeuralSettings
-from ..heads import LOSSES, Head, null_scores
+from ..heads import LOSSES, Head, task_losses
+from ..losses import absolute_loss
 from ..multitask import EqualWeights, GradNorm, Parts
 from ..tasks import Target, Task
-from ..training import Losses
-from ..training import train as run_training
+from ..training import Losses, Phases
 
 VAE = "autoencoder"  # its phase, and its loss beside those of the tasks
 
@@ -166,39 +165,7 @@ class OmiEmbedModule(MultitaskModule):
 # ----------------------------------------------------------------------------------------------- losses
 
 
-def absolute_loss(scores: Tensor, target: Tensor) -> Tensor:
-    """Mean absolute error of (B, 1) scores against (B, 1) standardised values, NaN where unlabelled."""
-    labelled = ~target[:, 0].isnan()
-    return F.l1_loss(scores[labelled].float(), target[labelled])
-
-
-_LOSSES = {**LOSSES, "regression": absolute_loss}
-
-
-def task_losses(module_heads: Sequence[Head], targets: Sequence[Target], labels: Sequence[Tensor]) -> Callable:
-    """Start each head at its task's null prediction, and measure its loss in that prediction's units.
-
-    Returns
-    -------
-    callable
-        ``losses(heads, (what they read, *labels)) -> {task: (mean loss, number of labelled samples)}``.
-    """
-    units = []
-    for head, target, label in zip(module_heads, targets, labels, strict=True):
-        null = null_scores(target, label)
-        head.start_at(null)
-        units.append(float(_LOSSES[target.task.kind](null.expand(len(label), -1), label)))
-
-    def losses(module_heads: nn.ModuleList, batch: tuple[Tensor, ...]) -> Losses:
-        read, *labels = batch
-        parts = {}
-        for head, target, label, unit in zip(module_heads, targets, labels, units, strict=True):
-            scores = head(read)
-            if n := int((~label[:, 0].isnan()).sum()):
-                parts[target.task.name] = (_LOSSES[target.task.kind](scores, label) / unit, n)
-        return parts
-
-    return losses
+_LOSSES = {**LOSSES, "regression": absolute_loss}  # by kind of task
 
 
 class LastLayerGradNorm(GradNorm):
@@ -222,29 +189,6 @@ class LastLayerGradNorm(GradNorm):
         weights = [float(self.weights[self.tasks.index(task)].detach()) for task in parts]
         super().combine([self._of_parameters(g, keep=True) for (g,) in gradients], parts)
         return [sum(weight * g for weight, (g,) in zip(weights, gradients, strict=True))]
-
-
-# --------------------------------------------------------------------------------------------- training
-
-
-class Phases:
-    """Trainings in a row with one stream of random numbers; ``checkpoint`` is a file for each, its name at the end."""
-
-    def __init__(self, label: str, checkpoint: str | os.PathLike | None, *, seed: int, device: torch.device):
-        self.label, self.checkpoint, self._histories = label, checkpoint, []
-        self._shared = {"device": device, "generator": np.random.default_rng(seed)}
-
-    def train(self, phase: str, *what: Any, strategy: EqualWeights | None = None) -> None:
-        """Train as :func:`gexcore.training.train` does with the positional arguments ``what``."""
-        file = None if self.checkpoint is None else f"{os.fspath(self.checkpoint)}.{phase}"
-        how = {"strategy": strategy, "label": f"{self.label}, {phase}", "checkpoint": file}
-        history = run_training(*what, **how, **self._shared)
-        before = self._histories[-1]["epoch"].max() if self._histories else 0
-        self._histories.append(history.assign(epoch=history["epoch"] + before, phase=phase))
-
-    def history(self) -> pd.DataFrame:
-        """What all of them gave: epoch (of all in a row), split, task, loss, phase."""
-        return pd.concat(self._histories, ignore_index=True)
 
 
 # -------------------------------------------------------------------------------------------- estimator
@@ -310,7 +254,7 @@ class OmiEmbed(NeuralEstimator):
         """Train in three phases; ``checkpoint`` is a file for each, whose name stands behind the path."""
         s, module, names = self.settings, self.module_.to(device), [task.name for task in self.tasks]
         phases = Phases("OmiEmbed", checkpoint, seed=self.seed, device=device)
-        of_tasks = task_losses(module.heads, self.targets_, data[1:])
+        of_tasks = task_losses(module.heads, self.targets_, data[1:], by_kind=_LOSSES)
         strategy = EqualWeights(names)
         if s.multitask == "gradnorm" and len(names) > 1:
             strategy = LastLayerGradNorm(names, module.vae.mean)
