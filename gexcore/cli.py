@@ -1,4 +1,4 @@
-"""The command line: ``gexcore benchmark`` fits methods to a cohort and keeps their scores, ``gexcore collect`` reads them.
+"""The command line: ``gexcore benchmark`` fits methods to a cohort and keeps scores, ``gexcore collect`` reads them.
 
 One method on one split is one file, so any number of these commands may fill the same folder at the same time.
 """
@@ -23,7 +23,7 @@ from .tasks import Classification, Regression, Survival, Task
 
 _KINDS = {task.kind: task for task in (Survival, Classification, Regression)}
 _TASKS = """\
-The file of --tasks is a list of what is predicted, in JSON; without "column" a class or number is in the column of its name:
+The file of --tasks lists what is predicted, in JSON; a class or number without a "column" is in the column of its name:
 
   [
     {"kind": "survival", "name": "os", "time": "os_time", "event": "os_event"},

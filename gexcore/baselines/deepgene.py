@@ -117,8 +117,8 @@ class DeepGene(NeuralEstimator):
     tasks : task or sequence of tasks
         Any number of :class:`Survival`, :class:`Classification` and :class:`Regression` tasks.
     preset : {"paper", "quick"}
-        ``"paper"``: the described network with assumed sizes and the heads of TxT, trained as TxT is. ``"quick"``: the
-        same network, trained in minutes on a CPU.
+        ``"paper"``: the described network with assumed sizes and the heads of TxT, trained as TxT is but for PCGrad,
+        which is TxT's own. ``"quick"``: the same network, trained in minutes on a CPU.
     seed, device
         As in :class:`gexcore.estimator.NeuralEstimator`.
     **settings

@@ -87,9 +87,9 @@ class MLP(NeuralEstimator):
     tasks : task or sequence of tasks
         Any number of :class:`Survival`, :class:`Classification` and :class:`Regression` tasks.
     preset : {"paper", "quick"}
-        ``"paper"``: two shared layers below the heads of TxT, trained as TxT is; TxT's paper names this rival without
-        its sizes. ``"quick"``: one shared layer and linear heads, regularised for a few hundred samples; seconds on a
-        CPU.
+        ``"paper"``: two shared layers below the heads of TxT, trained as TxT is but for PCGrad, which is TxT's own;
+        TxT's paper names this rival without its sizes. ``"quick"``: one shared layer and linear heads, regularised for
+        a few hundred samples; seconds on a CPU.
     seed, device
         As in :class:`gexcore.estimator.NeuralEstimator`.
     **settings
