@@ -15,11 +15,12 @@ from typing import Self
 
 import numpy as np
 from scipy.linalg import cho_solve, eigh, solve_triangular
-from scipy.special import softmax
+from scipy.special import logsumexp, softmax
 
 _SHRINKAGES = (0.05, 0.1, 0.2, 0.3, 0.5)
 _FACTORS = (2, 5, 10, 25, 50, 100, 200)
 _PRIOR_SAMPLES = 500  # how many samples the pooled covariance is worth in that of a component
+_STARTS = 5  # of a search for groups
 _MIN_VARIANCE = 1e-6  # of a gene that is constant in training
 _MIN_NOISE = 1e-3  # of a gene that the factors explain wholly
 _MAX_STEPS, _TOLERANCE = 200, 1e-5  # of expectation maximisation; log-likelihood per cell
@@ -222,13 +223,20 @@ def principal_axes(x: np.ndarray, n: int) -> tuple[np.ndarray, np.ndarray]:
 def group_samples(x: np.ndarray, k: int, rng: np.random.Generator) -> np.ndarray:
     """Which of k groups each sample belongs to, as shares (N, K): a Gaussian mixture of principal components.
 
-    They are scaled to unit variance, and at most 50: a group has to have about five samples for each.
+    They are scaled to unit variance, and at most 50: a group has to have about five samples for each. Of several random
+    starts the one of greatest likelihood counts.
     """
     x = x - x.mean(axis=0)
     values, vectors = principal_axes(x, max(1, min(50, x.shape[1], len(x) // (5 * k))))
     scores = x @ vectors / np.sqrt(values)
+    starts = [_mixture(scores, scores[rng.choice(len(x), k, replace=False)]) for _ in range(_STARTS)]
+    return max(starts, key=lambda start: start[0])[1]
+
+
+def _mixture(scores: np.ndarray, centres: np.ndarray) -> tuple[float, np.ndarray]:
+    """Log-likelihood but for a constant, and shares (N, K), of the mixture that is reached from these centres."""
     prior = 20 * np.eye(scores.shape[1])  # twenty samples of unit covariance keep a small group from collapsing
-    fits = -0.5 * ((scores[:, None] - scores[rng.choice(len(x), k, replace=False)]) ** 2).sum(axis=2)
+    fits = -0.5 * ((scores[:, None] - centres) ** 2).sum(axis=2)
     for _ in range(50):
         share = softmax(fits, axis=1)
         for j, weight in enumerate(share.T):
@@ -237,7 +245,7 @@ def group_samples(x: np.ndarray, k: int, rng: np.random.Generator) -> np.ndarray
             factor = np.linalg.cholesky(((weight[:, None] * off).T @ off + prior) / (size + 20))
             white = solve_triangular(factor, off.T, lower=True)
             fits[:, j] = -0.5 * (white**2).sum(axis=0) - np.log(np.diag(factor)).sum() + np.log(size)
-    return softmax(fits, axis=1)
+    return float(logsumexp(fits, axis=1).sum()), softmax(fits, axis=1)
 
 
 # ----------------------------------------------------------------------------------------------- factors
