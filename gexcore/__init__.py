@@ -15,13 +15,17 @@ each imports only from floors below its own:
    ``imputation`` cells hidden and restored
 6. ``gexbert`` the other one; ``comparison`` what repeated splits say; ``panels`` of few genes; ``anchors`` restored
    for survival
-7. ``finetuning`` joins the two; ``interpret`` what a model's parts are worth; ``plots`` every figure
+7. ``finetuning`` joins the two; ``interpret`` what a model's parts are worth; ``plots`` every figure; ``methods`` of
+   the two papers by name
+8. ``bench`` compares them on the same splits
+9. ``cli`` the command line
 """
 
 from . import (
     anchors,
     attention,
     baselines,
+    bench,
     coexpression,
     comparison,
     imputation,
@@ -33,6 +37,7 @@ from . import (
     simulate,
     splits,
 )
+from .bench import benchmark
 from .cohort import read_cohort
 from .finetuning import FineTuned
 from .genes import OnSelectedGenes, gene_report, harmonise, select_genes
@@ -57,6 +62,8 @@ __all__ = [
     "anchors",
     "attention",
     "baselines",
+    "bench",
+    "benchmark",
     "coexpression",
     "comparison",
     "data_path",

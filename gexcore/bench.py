@@ -1,7 +1,7 @@
 """The bench: all methods of the two papers on the same splits of a cohort, one tidy table of scores and costs.
 
-A method says how an estimator for some tasks is made. Its scores on one split are one file of a folder, a shard, so
-that a sweep can be broken off, taken up again and spread over machines, and is one table in the end.
+The scores of one method on one split are one file of a folder, a shard, so that a sweep can be broken off, taken up
+again and spread over machines, and is one table in the end.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ import re
 import shlex
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict
 from datetime import UTC, datetime
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from itertools import product
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -28,167 +28,24 @@ import torch
 from anndata import AnnData
 from tqdm import tqdm
 
-from . import baselines
 from .cohort import as_cohort
-from .comparison import differences, headlines, over_splits
-from .estimator import NeuralEstimator
+from .comparison import differences, over_splits
 from .genes import OnSelectedGenes
 from .imputation import _Meter
-from .metrics import HEADLINES, LOWER_IS_BETTER, evaluate
-from .tasks import Prediction, Task, check_tasks, first_ids
-from .txt import TxT
+from .methods import METHODS, Context, Method, Tuned
+from .metrics import HEADLINES
+from .splits import split_table
+from .tasks import Task, check_tasks, first_ids
 
 COLUMNS = ["cohort", "model", "seed", "task", "metric", "value", "seconds", "peak_mb", "status", "error"]
 _PACKAGES = ("gexcore", "anndata", "lifelines", "numpy", "pandas", "scikit-learn", "scikit-survival", "scipy", "torch")
-
-
-# --------------------------------------------------------------------------------------------- methods
-
-
-@dataclass(frozen=True, kw_only=True)
-class Context:
-    """What methods may know of a study beside its tasks. It holds no sample, so none can be looked at too early."""
-
-    gene_sets: Mapping[str, Sequence[str]] | None = None  # pathways, for the networks that are built of them
-    covariates: tuple[str, ...] = ()  # clinical columns, for the models that read them
-    preset: str = "quick"  # of every network; "paper" as published
-    max_epochs: int | None = None  # of every network; None leaves it to the preset
-    n_genes: int | None = None  # every method reads so many genes, those that vary most in training; None: all
-
-
-@dataclass(frozen=True, kw_only=True)
-class Method:
-    """How an estimator is made, and what it can be asked for."""
-
-    make: Callable[..., Any]  # make(tasks, seed, context, **settings): has fit(train, val) and predict(test)
-    kinds: tuple[str, ...] = tuple(HEADLINES)  # of tasks it takes
-    joint: bool = False  # one model of all its tasks; otherwise one for each
-    needs: tuple[str, ...] = ()  # fields of the context it cannot do without
-    mixed: bool = False  # needs survival and another task
-    grid: Mapping[str, Sequence] = field(default_factory=dict)  # settings to choose from, as Tuned does
-
-
-class Tuned:
-    """The one of several settings whose predictions of the validation samples are best.
-
-    Every setting is fitted to the training samples and scored on the validation samples, by the headline metric of each
-    task (C-index, accuracy, mean absolute error). Units differ, so a setting is judged by its mean rank over tasks; of
-    equal ones the first is kept, and a score that does not exist ranks last.
-
-    Parameters
-    ----------
-    model : callable
-        ``model(**setting)`` is an estimator with ``fit(train, val)`` and ``predict(test)``.
-    grid : mapping of str to sequence
-        Setting to its values; all combinations are tried.
-
-    Attributes
-    ----------
-    scores_ : pandas.DataFrame
-        setting (its position), task, metric, value on the validation samples, and a column per setting of the grid.
-    setting_ : dict
-        The chosen one.
-
-    Examples
-    --------
-    >>> import gexcore as gx
-    >>> cohort, task = gx.load_cohort("demo"), gx.Regression("age")
-    >>> train, val, test = gx.split(cohort, task, seed=0)
-    >>> forest = Tuned(partial(baselines.RandomForest, task, n_trees=20), {"min_samples_leaf": (1, 50)})
-    >>> forest.fit(train, val).setting_
-    {'min_samples_leaf': 1}
-    """
-
-    def __init__(self, model: Callable[..., Any], grid: Mapping[str, Sequence]) -> None:
-        self.model, self.grid = model, {name: tuple(values) for name, values in grid.items()}
-        if empty := [name for name, values in self.grid.items() if not values]:
-            message = f"a grid needs at least one value for each setting; {first_ids(empty)} has none"
-            raise ValueError(message)
-
-    def fit(self, train: AnnData, val: AnnData | None = None) -> Self:
-        """Fit every setting to ``train`` and keep the best on ``val``."""
-        if val is None:
-            message = "Tuned chooses its setting on validation samples: call fit(train, val)"
-            raise ValueError(message)
-        settings = [dict(zip(self.grid, values, strict=True)) for values in product(*self.grid.values())]
-        models, tables = [], []
-        for position, setting in enumerate(settings):
-            models.append(self.model(**setting).fit(train, val))
-            scores = headlines(evaluate(models[-1].predict(val), val, train=train))
-            tables.append(scores.assign(setting=position, **setting))
-        self.scores_ = pd.concat(tables, ignore_index=True)
-        loss = self.scores_["value"].where(self.scores_["metric"].isin(LOWER_IS_BETTER), -self.scores_["value"])
-        rank = loss.groupby(self.scores_["task"]).rank(na_option="bottom").groupby(self.scores_["setting"]).mean()
-        self.setting_, self.best_ = settings[rank.idxmin()], models[rank.idxmin()]
-        return self
-
-    def predict(self, test: AnnData) -> dict[str, Prediction]:
-        """What the chosen model predicts."""
-        return self.best_.predict(test)
-
-
-def _method(model: type, *needs: str, joint: bool = False, mixed: bool = False, **fixed) -> Method:
-    """A class of this package as a method: what it needs of the context, and settings that are fixed."""
-
-    def make(tasks: Sequence[Task], seed: int, context: Context, **settings) -> Any:
-        settings = fixed | {name: getattr(context, name) for name in needs} | settings
-        if issubclass(model, NeuralEstimator):
-            settings |= {"preset": context.preset}
-            settings |= {} if context.max_epochs is None else {"max_epochs": context.max_epochs}
-        return model(tasks, seed=seed, **settings)
-
-    kinds = getattr(model, "kinds", tuple(HEADLINES))
-    return Method(make=make, kinds=kinds, joint=joint, needs=needs, mixed=mixed)
-
-
-def _forest(tasks: Sequence[Task], seed: int, context: Context, **settings) -> Any:
-    forest = baselines.SurvivalForest if tasks[0].kind == "survival" else baselines.RandomForest
-    return forest(tasks, seed=seed, **settings)
-
-
-METHODS: dict[str, Method] = {
-    "txt": _method(TxT),
-    "txt-multitask": _method(TxT, joint=True),
-    "omiembed": _method(baselines.OmiEmbed),
-    "omiembed-multitask": _method(baselines.OmiEmbed, joint=True),
-    "t-gem": _method(baselines.TGEM),
-    "autosurv": _method(baselines.AUTOSurv, "gene_sets"),
-    "autosurv-clinical": _method(baselines.AUTOSurv, "gene_sets", "covariates"),
-    "survconvmixer": _method(baselines.SurvConvMixer, "gene_sets"),
-    "fmap-cnn": _method(baselines.FeatureMapCNN),
-    "deepgene": _method(baselines.DeepGene),
-    "mlp": _method(baselines.MLP),
-    "mlp-multitask": _method(baselines.MLP, joint=True),
-    "svm": _method(baselines.LinearSVM),
-    "random-forest": Method(make=_forest),
-    "gradient-boosting": _method(baselines.GradientBoosting),
-    "linear-model": _method(baselines.LinearModel),
-    "elastic-net-cox": _method(baselines.ElasticNetCox),
-    "ridge-cox": _method(baselines.RidgeCox),
-    "pca-cox": _method(baselines.RidgeCox, n_components="tuned"),
-    "clinical-cox": _method(baselines.ClinicalCox, "covariates"),
-    "clinical-expression-cox": _method(baselines.ClinicalExpressionCox, "covariates"),
-    "two-stage": _method(baselines.TwoStage, joint=True, mixed=True),
-    "null-model": _method(baselines.Null),
-}
-_GRIDS: dict[str, dict[str, tuple]] = {  # assumed, but for the two that are parts of published grids
-    "txt": {"gene_dropout": (0.0, 0.2), "weight_decay": (0.1, 1.0)},
-    "txt-multitask": {"gene_dropout": (0.0, 0.2), "weight_decay": (0.1, 1.0)},
-    "autosurv": {"dropout": (0.1, 0.3), "learning_rate": (0.0025, 0.0075, 0.025)},  # published
-    "survconvmixer": {"filters": (16, 64), "kernel_size": (3, 5)},  # published
-    "mlp": {"dropout": (0.2, 0.5), "weight_decay": (0.1, 1.0)},
-    "mlp-multitask": {"dropout": (0.2, 0.5), "weight_decay": (0.1, 1.0)},
-    "random-forest": {"min_samples_leaf": (1, 5, 15)},
-    "gradient-boosting": {"max_depth": (1, 3), "min_samples_leaf": (5, 20)},
-}
-METHODS |= {f"{name}-tuned": replace(METHODS[name], grid=grid) for name, grid in _GRIDS.items()}
 
 
 # ------------------------------------------------------------------------------------------- benchmark
 
 
 def benchmark(
-    models: str | Sequence[str] | Mapping[str, Method],
+    models: str | Sequence[str] | Mapping[str, Method | Callable[[int], Any]],
     cohort: AnnData | pd.DataFrame | str | os.PathLike,
     tasks: Task | Sequence[Task],
     *,
@@ -200,8 +57,9 @@ def benchmark(
 
     Parameters
     ----------
-    models : sequence of str, or mapping of str to Method
-        Names in ``METHODS``, or methods of your own by name.
+    models : sequence of str, or mapping of str to Method or callable
+        Names in ``METHODS``, or methods of your own by name. ``model(seed)`` makes one estimator for all the tasks it
+        predicts, as in :func:`gexcore.comparison.over_splits`.
     cohort : AnnData, DataFrame or path
         ``uns["name"]`` is what it is called, "cohort" unless given.
     tasks : task or sequence of tasks
@@ -222,13 +80,13 @@ def benchmark(
         main memory of the process rose above where it stood; ``status`` and ``error``. A fit of several tasks together
         gives its cost to each. Status "failed": value is NaN in a row of the task's headline metric, ``error`` says
         what went wrong. Status "not taken": the method does not predict such a task or lacks what it needs, ``error``
-        says which. Status "scored" is all else.
+        says why. Status "scored" is all else.
 
     Raises
     ------
     ValueError
-        Unknown methods, labels that cannot be read, covariates the cohort lacks, or a file in the folder that was made
-        from other samples, tasks or context.
+        Unknown or no methods, no seeds, too few samples to divide, labels that cannot be read, covariates the cohort
+        lacks, or a file in the folder that was made from other samples, tasks or context.
 
     Examples
     --------
@@ -240,7 +98,11 @@ def benchmark(
     {'null-model': ['scored'], 'ridge-cox': ['scored', 'not taken']}
     """
     methods = _chosen(models)
+    if not len(seeds):
+        message = "seeds is empty: a split needs a seed"
+        raise ValueError(message)
     cohort, tasks, context = as_cohort(cohort), check_tasks(tasks), context or Context()
+    split_table(cohort, tasks, seeds=seeds)  # what cannot be divided is an error here, and not one of every method
     for task in tasks:
         task.read(cohort.obs)
     if absent := [column for column in context.covariates if column not in cohort.obs]:
@@ -265,14 +127,20 @@ def benchmark(
     return pd.concat(tables, ignore_index=True)
 
 
-def _chosen(models: str | Sequence[str] | Mapping[str, Method]) -> dict[str, Method]:
-    if isinstance(models, Mapping):
-        return dict(models)
+def _chosen(models: str | Sequence[str] | Mapping[str, Method | Callable[[int], Any]]) -> dict[str, Method]:
+    if isinstance(models, Mapping) and models:
+        return {name: model if isinstance(model, Method) else _own(model) for name, model in models.items()}
     names = [models] if isinstance(models, str) else list(models)
     if (unknown := [name for name in names if name not in METHODS]) or not names:
-        message = f"no method is called {first_ids(unknown) or ''}; there are {', '.join(METHODS)}"
+        message = (
+            f"no method is {f'called {first_ids(unknown)}' if unknown else 'named'}; there are {', '.join(METHODS)}"
+        )
         raise ValueError(message)
     return {name: METHODS[name] for name in names}
+
+
+def _own(model: Callable[[int], Any]) -> Method:
+    return Method(make=lambda tasks, seed, context: model(seed), joint=True)
 
 
 def _scores(
@@ -291,8 +159,8 @@ def _scores(
                 scores = pd.concat([_without_value(task, "failed", text) for task in fit])
         seconds = scores["seconds"].fillna(meter.seconds)
         silent = [task for task in fit if task.name not in set(scores["task"])]
-        missing = [_without_value(task, "failed", "nothing was predicted of this task") for task in silent]
-        tables.append(pd.concat([scores.assign(seconds=seconds, peak_mb=meter.megabytes), *missing]))
+        absent = [_without_value(task, "not taken", "the model did not predict this task") for task in silent]
+        tables.append(pd.concat([scores.assign(seconds=seconds, peak_mb=meter.megabytes), *absent]))
     order = {task.name: position for position, task in enumerate(tasks)}
     return pd.concat(tables).sort_values("task", key=lambda column: column.map(order), kind="stable")
 
@@ -350,7 +218,8 @@ def collect(folder: str | os.PathLike) -> pd.DataFrame:
 def _read(path: Path) -> pd.DataFrame:
     numbers = {"seed": int, "value": float, "seconds": float, "peak_mb": float}
     missing = {column: [""] for column in ("value", "seconds", "peak_mb")}  # elsewhere an empty cell is an empty text
-    return pd.read_csv(path, dtype=dict.fromkeys(COLUMNS, str) | numbers, keep_default_na=False, na_values=missing)
+    kinds = dict.fromkeys(COLUMNS, str) | numbers
+    return pd.read_csv(path, dtype=kinds, keep_default_na=False, na_values=missing, float_precision="round_trip")
 
 
 def _keep(path: Path, table: pd.DataFrame, description: dict[str, Any]) -> None:

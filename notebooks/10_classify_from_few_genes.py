@@ -162,11 +162,11 @@ by_default = (cohort, sizes, n_draws, max_epochs) == (
     4,
 )
 best_rival = versus[versus["best"]].set_index("size")
-few = best_rival.loc[[8, 16, 32, 64]]
-assert (few["difference"] > 0).all()
-assert (best_rival.loc[128:512, "difference"] < 0).all()
-own = shown[shown["rival"] == "logistic regression"].set_index("size").loc[8:64]
-assert (own["low"] > 0).any()
+few = best_rival.loc[[4, 8, 16, 32, 64]]
+assert few["difference"].between(-0.01, 0.02).all()
+assert (best_rival.loc[[128, 256], "difference"] < 0).all()
+own = shown[shown["rival"] == "logistic regression"].set_index("size")
+assert (own.loc[[4, 8, 16, 32], "low"] > 0).all()
 demo_best = on_demo[on_demo["best"]].set_index("size")
 forest, linear = (
     trap[(trap["model"] == name) & (trap["metric"] == "accuracy")]["value"].item()
@@ -182,10 +182,9 @@ if by_default:
 for name, number in {
     "least": few["difference"].min(),
     "most": few["difference"].max(),
-    "own_least": own["difference"].min(),
-    "own_most": own["difference"].max(),
-    "four": best_rival.loc[4, "difference"],
-    "many": best_rival.loc[128:512, "difference"].min(),
+    "own_least": own.loc[[4, 8, 16, 32], "difference"].min(),
+    "own_most": own.loc[[4, 8, 16, 32], "difference"].max(),
+    "many": best_rival.loc[[128, 256, 512], "difference"].min(),
     "demo_least": demo_best["difference"].min(),
     "demo_most": demo_best["difference"].max(),
     "forest": forest,
@@ -196,4 +195,19 @@ for name, number in {
 # %% [markdown]
 # ## What was found
 #
-# PLACEHOLDER
+# - On TCGA the frozen embedding beats logistic regression on the same genes where these are few: by
+#   {glue:text}`own_least:.3f` to {glue:text}`own_most:.3f` in accuracy with 4 to 32 genes, with intervals beyond zero.
+#   What GexBERT learned from the other genes of the training samples does carry to panels.
+# - The best of all rivals is another one at every size, and against it GexBERT is level: between
+#   {glue:text}`least:+.3f` and {glue:text}`most:+.3f` with 4 to 64 genes, intervals that hold zero. An autoencoder of
+#   the panel alone, or a forest, is then as good. That it leads them all is **not decided here**.
+# - With 128 genes or more every linear model is nearly perfect, and the embedding costs a little
+#   ({glue:text}`many:+.3f` at worst).
+# - Fine-tuning gains nothing that could be told from the frozen embedding.
+# - On the simulated cohort, against the best rival of each size: {glue:text}`demo_least:+.3f` to
+#   {glue:text}`demo_most:+.3f`.
+# - The trap: on tables that were z-scored cohort by cohort a forest finds the cohort with an accuracy of
+#   {glue:text}`forest:.3f`, a logistic regression with one of {glue:text}`linear:.3f`.
+# - **What to doubt.** One division of 973 tumours: intervals are over draws of genes, not over patients. Three organs
+#   are easier to tell apart than the thirty-three of the paper. The rival of best mean was picked by the scores it is
+#   compared on, which flatters it.
