@@ -87,7 +87,7 @@ def execute(source: Path, parameters: dict, folder: Path) -> None:
             cwd=HERE,
             progress_bar=sys.stderr.isatty(),
             extra_arguments=[
-                "--log-level=ERROR"
+                "--log-level=CRITICAL"
             ],  # no word about the transport between kernel and runner
         )
     notebook = canonical(executed, source.stem)
