@@ -15,7 +15,7 @@ book: .venv/.ready
 test: .venv/.ready
 	@$(BIN)/ruff check --quiet .
 	@$(BIN)/ruff format --check --quiet .
-	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n logical --dist loadfile
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n logical --dist loadfile --no-loadscope-reorder
 
 clean:
 	rm -rf .venv _build
