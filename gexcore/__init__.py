@@ -15,9 +15,9 @@ each imports only from floors below its own:
    ``imputation`` cells hidden and restored
 6. ``gexbert`` the other one; ``comparison`` what repeated splits say; ``panels`` of few genes; ``anchors`` restored
    for survival
-7. ``finetuning`` joins the two; ``interpret`` what a model's parts are worth; ``plots`` every figure; ``methods`` of
-   the two papers by name
-8. ``bench`` compares them on the same splits
+7. ``finetuning`` joins the two; ``interpret`` what a model's parts are worth; ``ranks`` over many cohorts and tasks;
+   ``scores`` of a benchmark; ``methods`` of the two papers by name
+8. ``bench`` compares them on the same splits; ``plots`` every figure
 9. ``cli`` the command line
 """
 
@@ -34,6 +34,8 @@ from . import (
     network,
     panels,
     plots,
+    ranks,
+    scores,
     simulate,
     splits,
 )
@@ -79,8 +81,10 @@ __all__ = [
     "network",
     "panels",
     "plots",
+    "ranks",
     "read_cohort",
     "read_gene_sets",
+    "scores",
     "select_genes",
     "simulate",
     "split",

@@ -29,9 +29,9 @@ from anndata import AnnData
 from tqdm import tqdm
 
 from .cohort import as_cohort
-from .comparison import differences, over_splits
+from .comparison import over_splits
 from .genes import OnSelectedGenes
-from .imputation import _Meter
+from .imputation import Meter
 from .methods import METHODS, Context, Method, Tuned
 from .metrics import HEADLINES
 from .splits import split_table
@@ -151,7 +151,7 @@ def _scores(
     tables = [_without_value(task, "not taken", why) for task in tasks if not any(task in fit for fit in fits)]
     for fit in fits:
         estimator = partial(_estimator, method, fit, context)
-        with _Meter() as meter:
+        with Meter() as meter:
             try:
                 scores = over_splits({name: estimator}, cohort, tasks, seeds=[seed]).assign(status="scored", error="")
             except Exception as error:  # whatever it is, the other methods go on, and the table says so
@@ -213,6 +213,23 @@ def collect(folder: str | os.PathLike) -> pd.DataFrame:
         raise FileNotFoundError(message)
     table = pd.concat([_read(path) for path in shards], ignore_index=True)
     return table.sort_values(["cohort", "model", "seed"], kind="stable", ignore_index=True)
+
+
+def provenance(folder: str | os.PathLike, cohort: str = "*") -> dict[str, Any]:
+    """What the shards of a folder were made from, by which versions, on which machines, with which commands, and when.
+
+    A list where shards differ; ``date`` holds the first and the last. All cohorts, unless one is named.
+    """
+    paths = sorted(Path(folder).glob(f"{cohort}/*/seed-*.json"))
+    records = [json.loads(path.read_text(encoding="utf-8")) for path in paths]
+    found = {}
+    for key in dict.fromkeys(key for record in records for key in record):
+        texts = dict.fromkeys(json.dumps(record.get(key), sort_keys=True) for record in records)
+        values = [json.loads(text) for text in texts]
+        found[key] = values[0] if len(values) == 1 else values
+    if isinstance(found.get("date"), list):
+        found["date"] = [min(found["date"]), max(found["date"])]
+    return found
 
 
 def _read(path: Path) -> pd.DataFrame:
@@ -282,44 +299,3 @@ def _provenance() -> dict[str, Any]:
     command = shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])
     date = datetime.now(UTC).isoformat(timespec="seconds")
     return {"versions": versions, "command": command, "hardware": hardware, "date": date}
-
-
-# ------------------------------------------------------------------------------------------- comparing
-
-
-def compare(scores: pd.DataFrame, reference: str, *, test_ratio: float = 0.2 / 0.7) -> pd.DataFrame:
-    """Every method against one of them, split by split, in every cohort.
-
-    Parameters
-    ----------
-    scores : pandas.DataFrame
-        From :func:`benchmark` or :func:`collect`.
-    reference : str
-        The method that is subtracted.
-    test_ratio : float
-        Test samples per training sample.
-
-    Returns
-    -------
-    pandas.DataFrame
-        cohort, then as :func:`gexcore.comparison.differences`, and ``p_holm``: p corrected by Holm (1979) for all
-        methods that are compared on that score. Splits on which either failed are left out; ``splits`` counts the rest.
-    """
-    given = scores[scores["status"] != "not taken"]
-    tables = [
-        differences(part, reference, test_ratio=test_ratio).assign(cohort=name)
-        for name, part in given.groupby("cohort", sort=False)
-    ]
-    table = pd.concat(tables, ignore_index=True)
-    table["p_holm"] = table.groupby(["cohort", "task", "metric"])["p"].transform(holm)
-    return table[["cohort", *table.columns.drop("cohort")]]
-
-
-def holm(p: pd.Series) -> pd.Series:
-    """P-values corrected for their number: any false finding among them is as rare as it would be in one test.
-
-    Missing ones stay missing and do not count. Source: Holm 1979, Scandinavian Journal of Statistics 6:65.
-    """
-    ordered = p.dropna().sort_values()
-    corrected = (ordered * np.arange(len(ordered), 0, -1)).cummax().clip(upper=1.0)
-    return corrected.reindex(p.index)

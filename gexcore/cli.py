@@ -14,9 +14,10 @@ from pathlib import Path
 
 from anndata import AnnData
 
-from .bench import METHODS, Context, benchmark, collect, compare
+from .bench import METHODS, Context, benchmark, collect, provenance
 from .cohort import read_cohort
 from .comparison import headlines, mean_scores
+from .scores import compare
 from .sources import data_path, load_cohort, load_tasks
 from .tables import read_gene_sets
 from .tasks import Classification, Regression, Survival, Task
@@ -70,7 +71,9 @@ def _parser() -> argparse.ArgumentParser:
     bench.add_argument("--seed", nargs="+", type=int, default=range(10), metavar="S", help="splits; default: 0 to 9")
     bench.add_argument("--out", required=True, type=Path, metavar="FOLDER", help="scores; those there are not redone")
     own = bench.add_argument_group("a cohort of your own")
-    own.add_argument("--expression", type=Path, metavar="FILE", help="samples x genes")
+    own.add_argument(
+        "--expression", type=Path, metavar="FILE", help="samples x genes; .csv, or .h5ad with clinical columns"
+    )
     own.add_argument("--clinical", type=Path, metavar="FILE", help="samples x clinical columns")
     own.add_argument(
         "--tasks", type=Path, metavar="FILE", help="what is predicted, below; known cohorts have their own"
@@ -85,7 +88,7 @@ def _parser() -> argparse.ArgumentParser:
     tables = commands.add_parser(
         "collect",
         help="make one table of all scores in a folder",
-        description="Write scores.csv, and with --against also differences.csv, into the folder; print the means.",
+        description="Write scores.csv, provenance.json and, with --against, differences.csv into it; print the means.",
     )
     tables.set_defaults(command=_collect)
     tables.add_argument("folder", type=Path, metavar="FOLDER")
@@ -104,6 +107,8 @@ def _benchmark(options: argparse.Namespace) -> int:
 def _collect(options: argparse.Namespace) -> int:
     scores = collect(options.folder)
     scores.to_csv(options.folder / "scores.csv", index=False, lineterminator="\n")
+    record = json.dumps(provenance(options.folder), indent=1)
+    (options.folder / "provenance.json").write_text(record + "\n", encoding="utf-8")
     if options.against:
         table = compare(scores, options.against)
         table.to_csv(options.folder / "differences.csv", index=False, lineterminator="\n")
@@ -121,8 +126,9 @@ def _study(options: argparse.Namespace) -> tuple[AnnData, list[Task], Context]:
             raise ValueError(message)
         cohort, tasks = load_cohort(options.cohort), load_tasks(options.cohort)
     else:
-        if options.clinical is None or options.tasks is None:
-            message = "--expression goes with --clinical and --tasks"
+        annotated = options.expression.suffix == ".h5ad"  # clinical columns included
+        if options.tasks is None or (options.clinical is None and not annotated):
+            message = "--expression goes with --clinical, unless it is an .h5ad file, and with --tasks"
             raise ValueError(message)
         cohort, tasks = read_cohort(options.expression, options.clinical), []
         cohort.uns["name"] = options.cohort

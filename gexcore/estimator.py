@@ -32,6 +32,8 @@ from .tasks import Prediction, Target, Task, check_tasks, first_ids, target_from
 from .training import TrainingSettings, batches, choose_device, choose_settings, seeded
 from .training import train as run_training
 
+Tensors = tuple[Tensor, ...]  # what a network reads of some samples, and their labels
+
 
 @dataclass(frozen=True, kw_only=True)
 class NeuralSettings(TrainingSettings):
@@ -59,15 +61,31 @@ class NeuralSettings(TrainingSettings):
     }
 
 
+SHORT_TRAINING: dict[str, Any] = {  # what the quick presets share: minutes on a CPU, and restraint for few patients
+    "scaling": "zscore",
+    "scaling_clip": 5.0,
+    "n_intervals": 16,
+    "grid": "quantile",
+    "multitask": "equal",
+    "survival_rank": 1,
+    "learning_rate": 2e-3,
+    "weight_decay": 1.0,
+    "batch_size": 32,
+    "max_epochs": 40,
+    "patience": 15,
+    "schedule": "cosine",
+    "averaging": 0.99,
+}
+
+
 # ---------------------------------------------------------------------------------------------- network
 
 
 def task_heads(width: int, targets: Sequence[Target], settings: NeuralSettings) -> nn.ModuleList:
     """One head per target on a representation of the given width."""
-    ranks = [settings.survival_rank if target.task.kind == "survival" else None for target in targets]
+    s, ranks = settings, {"survival": settings.survival_rank}
     return nn.ModuleList(
-        Head(width, target.n_outputs, hidden=settings.hidden, dropout=settings.head_dropout, rank=rank)
-        for target, rank in zip(targets, ranks, strict=True)
+        Head(width, t.n_outputs, hidden=s.hidden, dropout=s.head_dropout, rank=ranks.get(t.task.kind)) for t in targets
     )
 
 
@@ -93,13 +111,13 @@ class MultitaskModule(nn.Module, ABC):
 # -------------------------------------------------------------------------------------------- estimator
 
 
-class NeuralEstimator(ABC):
+class NeuralEstimator:
     """Predict survival, classes and numbers together from expression, with one network.
 
-    A subclass builds the network (:meth:`build_module`). Where it differs from the rest it also has settings of its own
-    (``settings_class`` and ``presets``), its own way from expression to the inputs of the network (:meth:`fit_inputs`,
-    :meth:`inputs`), a training of its own (:meth:`train_module`), and more to save than others have
-    (:meth:`input_state`, :meth:`extra_config`, :meth:`from_config`).
+    A subclass names the network (``module_class``) or builds it (:meth:`build_module`). Where it differs from the rest
+    it also has settings of its own (``settings_class``, ``presets``), its own genes, inputs and labels
+    (:meth:`choose_genes`, :meth:`fit_inputs`, :meth:`inputs`, :meth:`fit_labels`, :meth:`tensors`), a training of its
+    own (:meth:`train_module`), and more to save (:meth:`input_state`, :meth:`extra_config`, :meth:`from_config`).
 
     Parameters
     ----------
@@ -116,14 +134,12 @@ class NeuralEstimator(ABC):
 
     Attributes
     ----------
-    settings : NeuralSettings
     history_ : pandas.DataFrame
-        epoch, split ("train", "val"), task, loss. Losses are in units of the null prediction's loss on the
-        training samples (:func:`gexcore.heads.null_scores`).
+        epoch, split ("train", "val"), task, loss in units of the null prediction's (:func:`gexcore.heads.null_scores`).
     genes_ : list of str
-        Genes of the training cohort, which every later cohort is aligned to by name.
-    scaler_, targets_, module_
-        What the training samples said of expression and labels, and the trained network.
+        Genes read of the training cohort, which every later cohort is aligned to by name.
+    settings, scaler_, targets_, module_
+        All settings, what the training samples said of expression and of labels, and the trained network.
 
     Examples
     --------
@@ -136,8 +152,7 @@ class NeuralEstimator(ABC):
     ...     def embed(self, inputs):
     ...         return self.encoder(inputs)
     >>> class LinearEncoder(NeuralEstimator):
-    ...     def build_module(self, genes, targets):
-    ...         return LinearModule(len(genes), targets, self.settings)
+    ...     module_class = LinearModule
     >>> import gexcore as gx
     >>> cohort, tasks = gx.load_cohort("demo"), [gx.Classification("subtype"), gx.Regression("age")]
     >>> train, val, test = gx.split(cohort, tasks, seed=0)
@@ -145,6 +160,7 @@ class NeuralEstimator(ABC):
     (80, 16)
     """
 
+    module_class: ClassVar[Callable[..., MultitaskModule]]
     settings_class: ClassVar[type[NeuralSettings]] = NeuralSettings
     presets: ClassVar[Mapping[str, Mapping]] = {"paper": {}}
 
@@ -157,9 +173,13 @@ class NeuralEstimator(ABC):
 
     # ------------------------------------------------------------------------------ what a subclass says
 
-    @abstractmethod
     def build_module(self, genes: Sequence[str], targets: Sequence[Target]) -> MultitaskModule:
         """The network before training; a file's weights replace its own when a model is loaded."""
+        return self.module_class(len(genes), targets, self.settings)
+
+    def choose_genes(self, genes: Sequence[str]) -> list[str]:
+        """Those of a training cohort's genes that are read, in the order of the inputs."""
+        return list(genes)
 
     def fit_inputs(self, expression: np.ndarray) -> None:
         """Learn from training expression (N, G), NaN where missing, how it becomes inputs; ``genes_`` are known.
@@ -171,6 +191,16 @@ class NeuralEstimator(ABC):
     def inputs(self, expression: np.ndarray) -> Tensor:
         """What the network reads of any expression (N, G) of ``genes_``; first axis: samples."""
         return torch.from_numpy(self.scaler_.transform(expression))
+
+    def fit_labels(self, train: AnnData) -> None:
+        """Learn from the clinical table of the training samples what is predicted of them (``targets_``)."""
+        grid = {"n_intervals": self.settings.n_intervals, "grid": self.settings.grid}
+        self.targets_ = [t.fit(train.obs, **grid if t.kind == "survival" else {}) for t in self.tasks]
+
+    def tensors(self, cohort: AnnData) -> Tensors:
+        """Inputs of the samples of a cohort, and the labels of each task last."""
+        labels = [torch.from_numpy(target.encode(cohort.obs)) for target in self.targets_]
+        return self.inputs(align_genes(cohort, self.genes_)), *labels
 
     def input_state(self) -> dict[str, np.ndarray]:
         """Arrays that :meth:`inputs` needs, for the model file."""
@@ -186,12 +216,7 @@ class NeuralEstimator(ABC):
     ) -> Self:
         """An estimator with the inputs of a saved one, that builds its network.
 
-        Parameters
-        ----------
-        config, state
-            All that the model file says, ``extra_config()`` included, and the arrays of ``input_state()``.
-        tasks, **settings
-            For the constructor, seed and device included.
+        ``config`` is all that the file says, ``extra_config()`` included; ``state`` the arrays of ``input_state()``.
         """
         model = cls(tasks, **settings)
         model.scaler_ = Scaler.from_state(state, method=model.settings.scaling, clip=model.settings.scaling_clip)
@@ -202,8 +227,7 @@ class NeuralEstimator(ABC):
     def fit(self, train: AnnData, val: AnnData | None = None, *, checkpoint: str | PathLike | None = None) -> Self:
         """Train on one cohort, stopping early on another.
 
-        Everything that is fitted (scaling, classes, time grids, standardisation) comes from ``train`` alone;
-        ``val`` only chooses the epoch.
+        Everything that is fitted (scaling, classes, time grids) comes from ``train``; ``val`` only chooses the epoch.
 
         Parameters
         ----------
@@ -216,16 +240,13 @@ class NeuralEstimator(ABC):
         if val is not None and (both := train.obs_names.intersection(val.obs_names)).size:
             message = f"{both.size} samples are in the training and the validation cohort, first {first_ids(both)}"
             raise ValueError(message)
-        s, device = self.settings, choose_device(self.device)
+        device = choose_device(self.device)
         model = copy.copy(self)  # a fit that breaks off leaves this one as it was
-        model.genes_ = list(train.var_names)
-        expression = align_genes(train, model.genes_)  # (N, G)
-        model.fit_inputs(expression)
-        grid = {"n_intervals": s.n_intervals, "grid": s.grid}
-        model.targets_ = [t.fit(train.obs, **grid if t.kind == "survival" else {}) for t in self.tasks]
-        data = model._tensors(train, expression)
-        validation = None if val is None else model._tensors(val, align_genes(val, model.genes_))
-        if validation and all(label[:, 0].isnan().all() for label in validation[1:]):
+        model.genes_ = model.choose_genes(train.var_names)
+        model.fit_inputs(align_genes(train, model.genes_))
+        model.fit_labels(train)
+        data, validation = model.tensors(train), None if val is None else model.tensors(val)
+        if validation and all(label[:, 0].isnan().all() for label in validation[-len(self.tasks) :]):
             message = f"none of the {val.n_obs} validation samples has a label, so nothing can say when to stop"
             raise ValueError(message)
         with seeded(self.seed, device):
@@ -235,35 +256,17 @@ class NeuralEstimator(ABC):
         return self
 
     def train_module(
-        self,
-        data: tuple[Tensor, ...],
-        validation: tuple[Tensor, ...] | None,
-        *,
-        device: torch.device,
-        checkpoint: str | PathLike | None,
+        self, data: Tensors, validation: Tensors | None, *, device: torch.device, checkpoint: str | PathLike | None
     ) -> pd.DataFrame:
         """Train ``module_`` in place on inputs and the labels of each task; the history."""
-        s, module, names = self.settings, self.module_, [t.name for t in self.tasks]
+        s, module = self.settings, self.module_
         shared = [p for p in module.shared_parameters() if p.requires_grad]
         combined = s.multitask if shared else "equal"  # heads are never in conflict with each other
-        strategy = choose_strategy(combined, names, shared)
+        strategy = choose_strategy(combined, [t.name for t in self.tasks], shared)
         losses = losses_against_null(module.heads, self.targets_, data[1:], meet=strategy.meet)
-        return run_training(
-            module.to(device),
-            losses,
-            data,
-            validation,
-            s,
-            strategy=strategy,
-            device=device,
-            generator=np.random.default_rng(self.seed),
-            label=type(self).__name__,
-            checkpoint=checkpoint,
-        )
-
-    def _tensors(self, cohort: AnnData, expression: np.ndarray) -> tuple[Tensor, ...]:
-        labels = [torch.from_numpy(target.encode(cohort.obs)) for target in self.targets_]
-        return self.inputs(expression), *labels
+        how = {"device": device, "generator": np.random.default_rng(self.seed), "label": type(self).__name__}
+        how |= {"strategy": strategy, "checkpoint": checkpoint}
+        return run_training(module.to(device), losses, data, validation, s, **how)
 
     # --------------------------------------------------------------------------------------- predicting
 
@@ -272,8 +275,7 @@ class NeuralEstimator(ABC):
     ) -> dict[str, Prediction]:
         """Predict every task for every sample; labels in ``cohort`` are not read.
 
-        Genes are matched by name: their order is irrelevant, extra ones are unused, absent ones count as missing (with
-        a warning).
+        Genes are matched by name, in any order; extra ones are unused, absent ones count as missing (with a warning).
 
         Parameters
         ----------
@@ -344,15 +346,11 @@ class NeuralEstimator(ABC):
     def load(cls, path: str | PathLike, *, device: str = "auto") -> Self:
         """Read a model written by :meth:`save`; it predicts what the saved one did."""
         tensors, config = read_checkpoint(path, cls.__name__)
-        weights, state = (
-            {name.removeprefix(kind): t for name, t in tensors.items() if name.startswith(kind)}
-            for kind in ("module.", "scaler.")
-        )
-        arrays = {name: t.numpy() for name, t in state.items()}
+        weights = {name.removeprefix("module."): t for name, t in tensors.items() if name.startswith("module.")}
+        state = {name.removeprefix("scaler."): t.numpy() for name, t in tensors.items() if name.startswith("scaler.")}
         targets = [target_from_dict(t) for t in config["targets"]]
-        settings = {name: tuple(v) if isinstance(v, list) else v for name, v in config["settings"].items()}
-        settings |= {"seed": config["seed"], "device": device}
-        model = cls.from_config(config, arrays, [t.task for t in targets], **settings)
+        saved = {name: tuple(v) if isinstance(v, list) else v for name, v in config["settings"].items()}
+        model = cls.from_config(config, state, [t.task for t in targets], seed=config["seed"], device=device, **saved)
         model.genes_, model.targets_, model.history_ = config["genes"], targets, pd.DataFrame(config["history"])
         model.module_ = model.build_module(model.genes_, targets).eval()
         model.module_.load_state_dict(weights)

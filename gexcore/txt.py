@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from .attention import ExpressionEncoder
-from .estimator import MultitaskModule, NeuralEstimator, NeuralSettings, task_heads
+from .estimator import SHORT_TRAINING, MultitaskModule, NeuralEstimator, NeuralSettings, task_heads
 from .heads import POOLINGS
 from .network import vectors_for
 from .tasks import Target, Task
@@ -56,6 +56,7 @@ PRESETS: dict[str, dict] = {
     # Converges in minutes on two cores and holds its own against linear models on a few hundred patients: one layer,
     # expression in the tokens, one score per gene instead of G x E inputs to every head, and much dropout.
     "quick": {
+        **SHORT_TRAINING,
         "n_layers": 1,
         "n_heads": 1,
         "d_model": 16,
@@ -66,19 +67,6 @@ PRESETS: dict[str, dict] = {
         "hidden": (128,),
         "head_dropout": 0.5,
         "gene_dropout": 0.2,
-        "scaling": "zscore",
-        "scaling_clip": 5.0,
-        "n_intervals": 16,
-        "grid": "quantile",
-        "multitask": "equal",
-        "survival_rank": 1,
-        "learning_rate": 2e-3,
-        "weight_decay": 1.0,
-        "batch_size": 32,
-        "max_epochs": 40,
-        "patience": 15,
-        "schedule": "cosine",
-        "averaging": 0.99,
     },
 }
 

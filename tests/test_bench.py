@@ -1,4 +1,4 @@
-"""The bench: the same scores as by hand, nothing dropped, nothing fitted twice, no test sample seen by a choice."""
+"""The bench: the same scores as by hand, nothing dropped, nothing fitted twice."""
 
 import json
 import time
@@ -12,8 +12,7 @@ import pytest
 
 import gexcore as gx
 from gexcore import baselines
-from gexcore.bench import COLUMNS, METHODS, Context, Method, Tuned, benchmark, collect, compare, holm
-from gexcore.comparison import differences
+from gexcore.bench import COLUMNS, Context, Method, benchmark, collect
 from gexcore.tasks import Classification, Regression, Survival, ValuePrediction
 
 OS = Survival("os", time="os_time", event="os_event")
@@ -41,28 +40,25 @@ def cohort():
 
 
 class Constant:
-    """Everybody has the same value; what was seen is in ``seen``, calls of fit in ``fits``."""
+    """Everybody has the same value; calls of fit are in ``fits``."""
 
     fits: ClassVar[list] = []
-    seen: ClassVar[set] = set()
 
     def __init__(self, tasks, seed=0, value=None):
         self.tasks, self.seed, self.value = tasks, seed, value
 
     def fit(self, train, val=None):
         Constant.fits.append((self.seed, [task.name for task in self.tasks]))
-        Constant.seen |= {*train.obs_names, *val.obs_names}
         return self
 
     def predict(self, cohort):
-        Constant.seen |= {*cohort.obs_names}
         values = pd.Series(60.0 if self.value is None else self.value, index=cohort.obs_names)
         return {task.name: ValuePrediction(task, values) for task in self.tasks}
 
 
 @pytest.fixture(autouse=True)
 def _forget():
-    Constant.fits, Constant.seen = [], set()
+    Constant.fits = []
 
 
 def constant(**options):
@@ -196,7 +192,6 @@ def test_a_study_of_few_genes_reads_those_that_vary_most_in_training(cohort):
         (lambda c: benchmark("null-model", c, Regression("grade")), "must hold numbers"),
         (lambda c: benchmark("null-model", c, AGE, context=Context(covariates=("smoking",))), "covariates smoking"),
         (lambda c: benchmark({"my model": constant()}, c, AGE, seeds=[0], folder="nowhere"), "name a folder"),
-        (lambda c: Tuned(Constant, {"value": ()}), "value has none"),
     ],
 )
 def test_what_cannot_be_run_is_refused_before_any_fit(cohort, call, text, tmp_path, monkeypatch):
@@ -205,129 +200,6 @@ def test_what_cannot_be_run_is_refused_before_any_fit(cohort, call, text, tmp_pa
         call(cohort)
     assert not Constant.fits
     assert not [*tmp_path.iterdir()]
-
-
-# --------------------------------------------------------------------------------------------- methods
-
-
-@pytest.mark.parametrize("name", METHODS)
-def test_every_method_makes_an_estimator_of_the_kinds_it_names(name):
-    method = METHODS[name]
-    context = Context(gene_sets={"a": ["g0", "g1"]}, covariates=("age",), max_epochs=1)
-    settings = {key: values[-1] for key, values in method.grid.items()}
-    tasks = [task for task in TASKS if task.kind in method.kinds]
-    for group in [tasks] if method.joint else [[task] for task in tasks]:
-        estimator = method.make(group, 7, context, **settings)
-        assert [task.name for task in estimator.tasks] == [task.name for task in group]
-        assert estimator.seed == 7
-        for key, value in settings.items():
-            assert getattr(getattr(estimator, "settings", estimator), key) == value
-    if "survival" not in method.kinds or len(method.kinds) == 1:
-        wrong = OS if "survival" not in method.kinds else AGE
-        with pytest.raises(TypeError, match="predicts"):
-            method.make([wrong], 0, context)
-
-
-def test_methods_are_what_their_names_say():
-    assert {name for name, method in METHODS.items() if method.joint} == {
-        name for name in METHODS if "multitask" in name or name == "two-stage"
-    }
-    context = Context(gene_sets={"a": ["g0"]}, covariates=("age",))
-    classes = {
-        "txt": gx.TxT,
-        "t-gem": baselines.TGEM,
-        "fmap-cnn": baselines.FeatureMapCNN,
-        "svm": baselines.LinearSVM,
-        "gradient-boosting": baselines.GradientBoosting,
-        "elastic-net-cox": baselines.ElasticNetCox,
-        "clinical-cox": baselines.ClinicalCox,
-        "null-model": baselines.Null,
-    }
-    for name, expected in classes.items():
-        assert type(METHODS[name].make([OS], 0, context)) is expected
-    assert METHODS["pca-cox"].make([OS], 0, context).n_components == "tuned"
-    assert METHODS["autosurv"].make([OS], 0, context).covariates == []
-    assert METHODS["autosurv-clinical"].make([OS], 0, context).covariates == ["age"]
-    assert type(METHODS["random-forest"].make([OS], 0, context)) is baselines.SurvivalForest
-    assert type(METHODS["random-forest"].make([AGE], 0, context)) is baselines.RandomForest
-
-
-def test_networks_follow_the_context():
-    for preset, epochs in (("quick", 3), ("paper", None)):
-        model = METHODS["txt"].make([OS], 0, Context(preset=preset, max_epochs=epochs))
-        expected = gx.TxT(OS, preset=preset, **({} if epochs is None else {"max_epochs": epochs}))
-        assert model.settings == expected.settings
-
-
-def test_a_network_of_several_tasks_and_a_cox_model_run_as_named(cohort):
-    names = ["txt-multitask", "mlp", "pca-cox", "clinical-expression-cox", "two-stage"]
-    table = benchmark(names, cohort, TASKS, seeds=[0], context=Context(covariates=("grade",), max_epochs=1))
-    assert set(table["status"]) == {"scored", "not taken"}
-    os = table[table["metric"] == "c_index"].set_index("model")["value"]
-    assert (os[["pca-cox", "clinical-expression-cox"]] > 0.6).all()  # g0 tells
-
-
-# ---------------------------------------------------------------------------------------------- tuning
-
-
-def test_the_setting_that_predicts_the_validation_samples_best_is_kept(cohort):
-    train, val, test = gx.split(cohort, AGE, seed=0)
-    tuned = Tuned(partial(Constant, [AGE]), {"value": (10.0, 61.0, 99.0)}).fit(train, val)
-    assert tuned.setting_ == {"value": 61.0}  # the least error: lower is better
-    assert (tuned.predict(test)["age"].values == 61.0).all()
-    error = [(val.obs["age"] - value).abs().mean() for value in (10.0, 61.0, 99.0)]
-    np.testing.assert_allclose(tuned.scores_["value"], error)
-    forest = Tuned(partial(baselines.SurvivalForest, OS), {"n_trees": (20,), "min_samples_leaf": (15, 42)})
-    forest.fit(train, val)  # with more than half of the samples in a leaf nobody differs from anybody
-    assert forest.setting_ == {"n_trees": 20, "min_samples_leaf": 15}
-
-
-def test_several_tasks_choose_by_mean_rank_and_equal_ones_keep_the_first(cohort):
-    train, val, _ = gx.split(cohort, AGE, seed=0)
-    tuned = Tuned(partial(Constant, [AGE, SIZE]), {"value": (20.0, 60.0)}).fit(train, val)
-    assert tuned.scores_.groupby("task")["value"].idxmin().to_dict() == {"age": 2, "size": 1}
-    assert tuned.setting_ == {"value": 20.0}
-
-
-def test_no_test_sample_is_looked_at_before_the_setting_is_chosen(cohort):
-    class Watched(Tuned):
-        def predict(self, test):
-            seen_before.append((set(Constant.seen), set(test.obs_names)))
-            return super().predict(test)
-
-    seen_before = []
-    train, val, test = gx.split(cohort, AGE, seed=0)
-    Watched(partial(Constant, [AGE]), {"value": (50.0, 60.0)}).fit(train, val).predict(test)
-    ((seen, tested),) = seen_before
-    assert seen == {*train.obs_names, *val.obs_names}
-    assert not seen & tested
-
-
-def test_what_a_tuned_method_chooses_does_not_depend_on_the_test_samples(cohort):
-    chosen = []
-
-    class Spy(baselines.GradientBoosting):
-        def predict(self, cohort):
-            chosen.append((self.max_depth, {n: m.n_estimators for n, m in self.models_.items()}))
-            return super().predict(cohort)
-
-    def make(tasks, seed, context, **settings):
-        return Spy(tasks, n_trees=10, seed=seed, **settings)
-
-    method = Method(make=make, kinds=("regression",), grid={"max_depth": (1, 2)})
-    test = gx.split(cohort, AGE, seed=0)[2].obs_names
-    spoiled = cohort.copy()
-    spoiled.obs.loc[test, "age"] = 1e6
-    spoiled.X[spoiled.obs_names.isin(test)] = 0.0
-    first, second = (benchmark({"spy": method}, data, AGE, seeds=[0]) for data in (cohort, spoiled))
-    assert len(chosen) == 6
-    assert chosen[:3] == chosen[3:]
-    assert not np.allclose(first["value"], second["value"], equal_nan=True)  # the spoiled samples were the test samples
-
-
-def test_a_grid_needs_validation_samples(cohort):
-    with pytest.raises(ValueError, match="validation samples"):
-        Tuned(partial(Constant, [AGE]), {"value": (1.0,)}).fit(cohort)
 
 
 # ---------------------------------------------------------------------------------------------- shards
@@ -418,50 +290,3 @@ def test_collected_shards_are_the_table_that_was_returned(cohort, tmp_path):
     expected = returned.sort_values(order, kind="stable", ignore_index=True)
     pd.testing.assert_frame_equal(collect(tmp_path), expected, check_exact=True)
     assert list(collect(tmp_path)["seed"].unique()) == [9, 10]
-
-
-# ------------------------------------------------------------------------------------------- comparing
-
-
-def test_holm_agrees_with_the_worked_values():
-    """Those of R 4.3: p.adjust(c(0.01, 0.04, NA, 0.03, 0.005), "holm")."""
-    p = pd.Series([0.01, 0.04, np.nan, 0.03, 0.005], index=list("abcde"))
-    np.testing.assert_allclose(holm(p), [0.03, 0.06, np.nan, 0.06, 0.02])
-    assert holm(pd.Series([0.4, 0.9])).tolist() == [0.8, 0.9]
-    assert holm(pd.Series([0.7, 0.8])).tolist() == [1.0, 1.0]
-
-
-def scores_of(values, cohort="one"):
-    """Accuracy of each model on each split; None is a failure."""
-    rows = [(m, s, v) for m, scores in values.items() for s, v in enumerate(scores)]
-    table = pd.DataFrame(rows, columns=["model", "seed", "value"]).astype({"value": float})
-    status = np.where(table["value"].isna(), "failed", "scored")
-    return table.assign(cohort=cohort, task="grade", metric="accuracy", status=status, error="")
-
-
-def test_methods_are_compared_split_by_split_with_corrected_p():
-    noise = np.random.default_rng(0).normal(0, 0.01, size=(3, 8))
-    base = np.linspace(0.5, 0.7, 8)
-    scores = scores_of({"ref": base, "good": base + 0.1 + noise[0], "same": base + noise[1]})
-    table = compare(pd.concat([scores, scores_of({"ref": base, "bad": base - 0.1 + noise[2]}, "two")]), "ref")
-    found = table.set_index(["cohort", "model"])
-    assert found["verdict"].to_dict() == {
-        ("one", "good"): "better",
-        ("one", "same"): "not decided",
-        ("two", "bad"): "worse",
-    }
-    assert found.loc[("one", "good"), "p_holm"] == pytest.approx(2 * found.loc[("one", "good"), "p"])
-    assert found.loc[("two", "bad"), "p_holm"] == found.loc[("two", "bad"), "p"]  # one comparison in that cohort
-    plain = differences(scores, "ref")
-    columns = ["difference", "low", "high", "p"]
-    np.testing.assert_array_equal(found.loc["one"].loc[plain["model"], columns], plain[columns])
-
-
-def test_failures_and_tasks_not_taken_do_not_hide_in_a_comparison():
-    base = [0.5, 0.6, 0.7]
-    scores = scores_of({"ref": base, "shaky": [0.6, None, 0.9], "down": [None] * 3, "cox": [None] * 3})
-    scores.loc[scores["model"] == "cox", "status"] = "not taken"
-    found = compare(scores, "ref").set_index("model")
-    assert found["splits"].to_dict() == {"shaky": 2, "down": 0}
-    assert found.loc["shaky", "difference"] == pytest.approx(0.15)
-    assert np.isnan(found.loc["down", "p_holm"])

@@ -12,8 +12,9 @@ import pandas as pd
 import pytest
 
 import gexcore as gx
-from gexcore.bench import Context, benchmark, collect, compare
+from gexcore.bench import Context, benchmark, collect
 from gexcore.cli import main, read_tasks
+from gexcore.scores import compare
 
 ROOT = Path(__file__).parents[1]
 TASKS = [
@@ -87,9 +88,26 @@ def test_collecting_writes_both_tables_and_prints_the_means(tmp_path, capsys):
     assert len(pd.read_csv(tmp_path / "scores.csv")) == len(scores)
     found = pd.read_csv(tmp_path / "differences.csv", float_precision="round_trip")
     pd.testing.assert_frame_equal(found, compare(scores, "null-model"), check_exact=True)
+    record = json.loads((tmp_path / "provenance.json").read_text())
+    assert record["model"] == sorted(names)
+    assert record["seed"] == [0, 1]
+    assert record["versions"]["pandas"] == pd.__version__  # one value where all shards agree
+    assert record["date"] == sorted(record["date"])
     printed = capsys.readouterr().out
     mean = scores[(scores["model"] == "pca-cox") & (scores["metric"] == "c_index")]["value"].mean()
     assert f"{mean:.3f}" in printed
+
+
+def test_an_annotated_file_needs_no_clinical_table(files, tmp_path):
+    cohort = gx.read_cohort(files / "expression.csv", files / "clinical.csv")
+    cohort.write_h5ad(tmp_path / "mine.h5ad")
+    arguments = ["benchmark", "--cohort", "mine", "--model", "null-model", "--seed", "0"]
+    arguments += ["--tasks", f"{files}/tasks.json"]
+    main([*arguments, "--expression", f"{tmp_path / 'mine.h5ad'}", "--out", f"{tmp_path / 'a'}"])
+    tables = ["--expression", f"{files}/expression.csv", "--clinical", f"{files}/clinical.csv"]
+    main([*arguments, *tables, "--out", f"{tmp_path / 'b'}"])
+    found, expected = (collect(tmp_path / name)["value"] for name in "ab")
+    pd.testing.assert_series_equal(found, expected, check_exact=True)
 
 
 def test_failures_are_said_and_do_not_stop_the_command(tmp_path, capsys):
@@ -109,7 +127,7 @@ def test_failures_are_said_and_do_not_stop_the_command(tmp_path, capsys):
         (["--cohort", "demo2"], "no cohort is called 'demo2'"),
         (["--model", "oracle"], "no method is called oracle"),
         (["--clinical", "c.csv"], "--clinical goes with --expression"),
-        (["--expression", "e.csv"], "--expression goes with --clinical and --tasks"),
+        (["--expression", "e.csv"], "--expression goes with --clinical"),
         (["--covariates", "smoking"], "covariates smoking"),
         (["--tasks", "absent.json"], "absent.json"),
         (["--gene-sets", "absent.gmt"], "absent.gmt: no such file"),

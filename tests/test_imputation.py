@@ -9,7 +9,7 @@ import pytest
 from scipy.stats import pearsonr
 
 from gexcore.baselines.imputers import GaussianConditional, GeneMean
-from gexcore.imputation import _Meter, compare_imputers, hide, score_imputation
+from gexcore.imputation import Meter, compare_imputers, hide, score_imputation
 from gexcore.scaling import Scaler
 
 GENES = [f"g{j:02d}" for j in range(30)]
@@ -218,7 +218,7 @@ def test_scores_in_the_comparison_are_those_of_the_method():
 
 
 def test_the_meter_counts_seconds_and_the_peak_of_memory_not_its_end():
-    with _Meter() as meter:
+    with Meter() as meter:
         block = np.ones(20_000_000)  # 160 MB
         time.sleep(0.1)
         del block

@@ -36,7 +36,7 @@ def test_every_stored_notebook_has_a_source():
 
 @pytest.mark.parametrize("settings", sorted(run.HERE.glob("params/*.yaml")), ids=lambda path: path.stem)
 def test_paper_scale_settings_are_parameters_of_their_notebook(settings):
-    (source,) = [s for s in SOURCES if s.stem == settings.stem]
+    (source,) = [s for s in SOURCES if s.stem == settings.stem.split(".")[0]]
     run.check_parameters(source, yaml.safe_load(settings.read_text()))
 
 

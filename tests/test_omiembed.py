@@ -42,23 +42,9 @@ TINY = {**SMALL, "vae_epochs": 2, "head_epochs": 2, "max_epochs": 2}
 
 
 @pytest.fixture(scope="module")
-def parts() -> list[ad.AnnData]:
-    """Five programmes of ten genes, for the hazard, the age and the subtype (three), and ten genes of noise."""
-    rng = np.random.default_rng(0)
-    n = 420
-    programme = rng.normal(size=(n, 5))
-    x = np.column_stack([np.repeat(programme, 10, axis=1), np.zeros((n, 10))]) + rng.normal(0, 0.7, size=(n, 60))
-    happens, leaves = rng.exponential(20 * np.exp(-1.2 * programme[:, 0])), rng.uniform(5, 60, size=n)
-    obs = pd.DataFrame(
-        {
-            "os_time": np.minimum(happens, leaves),
-            "os_event": (happens <= leaves).astype(float),
-            "subtype": np.array(["basal", "her2", "luminal"])[programme[:, 2:].argmax(axis=1)],
-            "age": 60 + 8 * programme[:, 1] + rng.normal(0, 3, size=n),
-        },
-        index=[f"p{i}" for i in range(n)],
-    )
-    data = ad.AnnData(x.astype("float32"), obs=obs, var=pd.DataFrame(index=[f"g{j}" for j in range(60)]))
+def parts(planted) -> list[ad.AnnData]:
+    """Five groups of ten genes, and ten genes of noise."""
+    data = planted(420, groups=5, size=10, free=10)
     return [data[:240].copy(), data[240:300].copy(), data[300:].copy()]
 
 
@@ -81,7 +67,7 @@ def concordance(model, test) -> float:
 
 
 def test_layers_and_parameters_are_the_published_ones(parts):
-    G, C = 60, 3
+    G, C = 60, 2
     model = OmiEmbed(TASKS)
     targets = [OS.fit(parts[0].obs, n_intervals=model.settings.n_intervals), *(t.fit(parts[0].obs) for t in TASKS[1:])]
     module = model.build_module(list(parts[0].var_names), targets)
@@ -258,27 +244,6 @@ def test_planted_signal_of_all_kinds_is_found_together(parts, fitted):
         assert correlation(model, test) > 0.6
         prediction = model.predict(test)["os"]
         assert prediction.risk.corr(prediction.survival.mean(), method="spearman") < -0.95
-
-
-@pytest.mark.parametrize(
-    ("task", "score", "least"),
-    [(OS, concordance, 0.65), (SUBTYPE, accuracy_above_majority, 0.2), (AGE, correlation, 0.6)],
-)
-def test_a_task_is_learned_alone_too(parts, task, score, least):
-    assert score(OmiEmbed(task, **SMALL).fit(*parts[:2]), parts[2]) > least
-
-
-def test_labels_teach_the_test_risk_and_shuffled_ones_nothing(parts):
-    train, val, test = parts
-    brief = {**SMALL, "vae_epochs": 1, "head_epochs": 2, "max_epochs": 8, "batch_size": 60, "averaging": 0.0}
-    assert concordance(OmiEmbed(OS, **brief).fit(train, val), test) > 0.7
-    rng, scores = np.random.default_rng(0), []
-    for seed in range(16):  # by chance one ends up at 0.5 +- 0.14, their mean at 0.5 +- 0.035
-        shuffled = [part.copy() for part in (train, val)]
-        for part in shuffled:
-            part.obs = part.obs.iloc[rng.permutation(part.n_obs)].set_axis(part.obs_names)
-        scores.append(concordance(OmiEmbed(OS, **brief, seed=seed).fit(*shuffled), test))
-    assert abs(np.mean(scores) - 0.5) < 0.1
 
 
 def test_samples_with_some_labels_only_are_learned_from(parts):

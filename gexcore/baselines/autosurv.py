@@ -7,7 +7,6 @@ Shapes: N samples, B samples of a batch, G genes, S gene sets, Z units of the co
 
 from __future__ import annotations
 
-import copy
 import math
 import os
 from collections.abc import Mapping, Sequence
@@ -23,15 +22,16 @@ from anndata import AnnData
 from torch import Tensor, nn
 
 from ..cohort import as_cohort
-from ..estimator import NeuralEstimator
+from ..estimator import NeuralEstimator, Tensors
 from ..genes import align_genes
 from ..losses import cox_loss
 from ..multitask import EqualWeights, Parts
 from ..tables import read_gene_sets
-from ..tasks import Survival, SurvivalPrediction, Target, first_ids
-from ..training import Losses, Phases, TrainingSettings, batches, choose_device, seeded
+from ..tasks import Survival, SurvivalPrediction, Target
+from ..training import Losses, Phases, TrainingSettings, batches
 from .classical import ClinicalCox, _survival_prediction
 from .ridge_cox import RiskSets
+from .survconvmixer import sets_with
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,6 +57,8 @@ class AUTOSurvSettings(TrainingSettings):
     batch_size: int = 1_000_000  # all samples at once, in both trainings
     scaling: ClassVar[str] = "minmax"  # no settings: the decoder is compared with values from 0 to 1
     scaling_clip: ClassVar[float] = 0.0
+    n_intervals: ClassVar[int] = 64  # nor these: no network reads the grid
+    grid: ClassVar[str] = "quantile"
     ranges: ClassVar[dict[str, tuple[type, float, float]]] = {
         **TrainingSettings.ranges,
         **dict.fromkeys(("latent", "vae_epochs", "n_cycles", "hidden"), (Integral, 1, math.inf)),
@@ -113,7 +115,7 @@ class PathwayVAE(nn.Module):
         )
 
 
-def vae_losses(vae: PathwayVAE, batch: tuple[Tensor, ...]) -> Losses:
+def vae_losses(vae: PathwayVAE, batch: Tensors) -> Losses:
     """Cross-entropy of a sample, and its code's divergence from a normal distribution: sums, means over samples."""
     x = batch[0]
     pathways = vae.pathways(x)  # (B, S)
@@ -271,75 +273,47 @@ class AUTOSurv(NeuralEstimator):
         n_clinical = len(self.clinical_.numeric_) + len(self.clinical_.categories_)
         return AUTOSurvModule(mask, n_clinical, len(targets), self.settings)
 
-    def fit(self, train: AnnData, val: AnnData | None = None, *, checkpoint: str | os.PathLike | None = None) -> Self:
-        """Train the autoencoder, then the Cox networks, which stop early on another cohort.
+    def choose_genes(self, genes: Sequence[str]) -> list[str]:
+        """Those in a gene set."""
+        members = {gene for genes in sets_with(self.gene_sets, genes).values() for gene in genes}
+        return [gene for gene in genes if gene in members]
 
-        Parameters
-        ----------
-        train, val
-            As in :meth:`gexcore.estimator.NeuralEstimator.fit`.
-        checkpoint : path, optional
-            As there, but a file for each training, whose name stands behind the path.
-        """
-        train, val = as_cohort(train), None if val is None else as_cohort(val)
-        if val is not None and (both := train.obs_names.intersection(val.obs_names)).size:
-            message = f"{both.size} samples are in the training and the validation cohort, first {first_ids(both)}"
-            raise ValueError(message)
-        device = choose_device(self.device)
-        model = copy.copy(self)  # a fit that breaks off leaves this one as it was
-        members = {gene for genes in self.gene_sets.values() for gene in genes}
-        model.genes_ = [gene for gene in train.var_names if gene in members]
-        if not model.genes_:
-            message = (
-                f"the {len(self.gene_sets)} gene sets share no gene with the cohort: the sets hold "
-                f"{first_ids(sorted(members))}, the cohort {first_ids(train.var_names)}"
-            )
-            raise ValueError(message)
-        expression = align_genes(train, model.genes_)  # (N, G)
-        model.fit_inputs(expression)
-        model.targets_ = [task.fit(train.obs, grid="quantile") for task in self.tasks]  # refuses useless labels
-        model.clinical_ = ClinicalCox(self.tasks, covariates=self.covariates)
-        model.clinical_._learn_inputs(train)
-        data = model._tensors(train, expression)
-        validation = None if val is None else model._tensors(val, align_genes(val, model.genes_))
-        if validation and not any(label[:, 1].nansum() for label in validation[2:]):
-            message = f"none of the {val.n_obs} validation samples has an event, so nothing can say when to stop"
-            raise ValueError(message)
-        with seeded(self.seed, device):
-            model.module_ = model.build_module(model.genes_, model.targets_).to(device)
-            phases = Phases("AUTOSurv", checkpoint, seed=self.seed, device=device)
-            features = model._train(data, validation, phases)
-        model.history_, risk = phases.history(), model._risk(features, train.obs_names)
-        labels = {task.name: task.read(train.obs).dropna() for task in self.tasks}
-        model.hazards_ = {
-            name: breslow_hazard(risk.loc[known.index, name].to_numpy(), *known.to_numpy().T)
-            for name, known in labels.items()
-        }
-        vars(self).update(vars(model))
-        return self
+    def fit_labels(self, train: AnnData) -> None:
+        super().fit_labels(train)  # refuses useless labels
+        self.clinical_ = ClinicalCox(self.tasks, covariates=self.covariates)
+        self.clinical_._learn_inputs(train)
 
-    def _tensors(self, cohort: AnnData, expression: np.ndarray) -> tuple[Tensor, ...]:
+    def tensors(self, cohort: AnnData) -> Tensors:
         """Expression (N, G), clinical columns (N, C), and times and events (N, 2) of each task, NaN where missing."""
-        labels = [task.read(cohort.obs).to_numpy("float32") for task in self.tasks]
-        return self.inputs(expression), self._clinical(cohort), *map(torch.from_numpy, labels)
+        labels = [torch.from_numpy(task.read(cohort.obs).to_numpy()) for task in self.tasks]
+        return self.inputs(align_genes(cohort, self.genes_)), self._clinical(cohort), *labels
 
     def _clinical(self, cohort: AnnData) -> Tensor:
         return torch.from_numpy(self.clinical_._inputs(cohort)).float()
 
-    def _train(self, data: tuple[Tensor, ...], validation: tuple[Tensor, ...] | None, phases: Phases) -> Tensor:
-        """Train the network in place; what the Cox networks read of the training samples, (N, Z + C)."""
-        s, module = self.settings, self.module_
+    def train_module(
+        self, data: Tensors, validation: Tensors | None, *, device: torch.device, checkpoint: str | os.PathLike | None
+    ) -> pd.DataFrame:
+        """Train the autoencoder, then the Cox networks; ``checkpoint`` is a file for each, its name behind the path."""
+        if validation and not any(label[:, 1].nansum() for label in validation[2:]):
+            n = len(validation[0])
+            message = f"none of the {n} validation samples has an event, so nothing can say when to stop"
+            raise ValueError(message)
+        exact = [label.numpy() for label in data[2:]]  # the baseline keeps all digits of a time
+        data, validation = (part and tuple(tensor.float() for tensor in part) for part in (data, validation))
+        s, module = self.settings, self.module_.to(device)
+        phases = Phases("AUTOSurv", checkpoint, seed=self.seed, device=device)
         n_steps = s.vae_epochs * len(batches(len(data[0]), s.batch_size))
         annealing = CyclicAnnealing(max(1, n_steps // s.n_cycles), s.ramp)
         vae = {"max_epochs": s.vae_epochs, "learning_rate": s.vae_learning_rate, "weight_decay": s.vae_weight_decay}
         phases.train("autoencoder", module.vae, vae_losses, data, None, replace(s, **vae), strategy=annealing)
 
-        def coded(part: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        def coded(part: Tensors) -> Tensors:
             x, clinical, *labels = part
             (codes,) = self._batched(lambda x: [module.embed(x)], x)
             return torch.cat([codes, clinical], dim=1), *labels
 
-        def losses(heads: nn.ModuleList, batch: tuple[Tensor, ...]) -> Losses:
+        def losses(heads: nn.ModuleList, batch: Tensors) -> Losses:
             features, *labels = batch
             parts = {}
             for task, head, label in zip(self.tasks, heads, labels, strict=True):
@@ -350,12 +324,16 @@ class AUTOSurv(NeuralEstimator):
 
         read = coded(data)
         phases.train("cox", module.heads, losses, read, validation and coded(validation), s)
-        return read[0]
+        self.hazards_ = {}
+        for task, risk, label in zip(self.tasks, self._risks(read[0]), exact, strict=True):
+            known = ~np.isnan(label[:, 0])
+            self.hazards_[task.name] = breslow_hazard(risk[known], *label[known].T)
+        return phases.history()
 
-    def _risk(self, features: Tensor, samples: pd.Index) -> pd.DataFrame:
-        """Log hazards, samples x tasks."""
+    def _risks(self, features: Tensor) -> np.ndarray:
+        """Log hazards, (number of tasks, N)."""
         (scores,) = self._batched(lambda part: [self.module_.log_hazards(part)], features)
-        return pd.DataFrame(scores.double().numpy(), index=samples, columns=[task.name for task in self.tasks])
+        return scores.double().numpy().T
 
     def predict(
         self, cohort: AnnData, *, harmonise: str | None = None, min_coverage: float = 0.5
@@ -367,9 +345,9 @@ class AUTOSurv(NeuralEstimator):
         cohort = as_cohort(cohort)
         codes = self.embed(cohort, harmonise=harmonise, min_coverage=min_coverage)  # (N, Z)
         features = torch.cat([torch.tensor(codes.to_numpy()), self._clinical(cohort)], dim=1)
-        risks, predictions = self._risk(features, cohort.obs_names), {}
-        for task in self.tasks:
-            risk, (times, hazard) = risks[task.name].to_numpy(), self.hazards_[task.name]
+        predictions = {}
+        for task, risk in zip(self.tasks, self._risks(features), strict=True):
+            times, hazard = self.hazards_[task.name]
             curves = np.exp(-np.exp(risk)[:, None] * hazard)  # (N, number of times)
             predictions[task.name] = _survival_prediction(task, risk, times, curves, cohort.obs_names)
         return predictions

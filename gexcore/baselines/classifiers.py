@@ -133,7 +133,8 @@ class LinearSVM(_Peer):
         return _machine(penalty).fit(x, labels), sharpness
 
     def _fit_numbers(self, x: np.ndarray, labels: pd.Series) -> TransformedTargetRegressor:
-        machine = LinearSVR(loss="squared_epsilon_insensitive", epsilon=0.1, dual="auto", max_iter=10_000)
+        loss = {"loss": "squared_epsilon_insensitive", "epsilon": 0.1}
+        machine = LinearSVR(**loss, dual="auto", max_iter=10_000, random_state=0)  # as for _machine
         search = GridSearchCV(
             TransformedTargetRegressor(machine, transformer=StandardScaler()),
             {"regressor__C": _PENALTIES},

@@ -17,7 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..estimator import MultitaskModule, NeuralEstimator, NeuralSettings, task_heads
+from ..estimator import SHORT_TRAINING, MultitaskModule, NeuralEstimator, NeuralSettings, task_heads
 from ..tasks import Target
 from ..transformer import Block
 
@@ -53,23 +53,7 @@ class DeepGeneSettings(NeuralSettings):
 
 PRESETS: dict[str, dict] = {
     "paper": {"multitask": "equal"},
-    "quick": {
-        "hidden": (128,),
-        "head_dropout": 0.5,
-        "scaling": "zscore",
-        "scaling_clip": 5.0,
-        "n_intervals": 16,
-        "grid": "quantile",
-        "multitask": "equal",
-        "survival_rank": 1,
-        "learning_rate": 2e-3,
-        "weight_decay": 0.1,
-        "batch_size": 32,
-        "max_epochs": 40,
-        "patience": 15,
-        "schedule": "cosine",
-        "averaging": 0.99,
-    },
+    "quick": {**SHORT_TRAINING, "hidden": (128,), "head_dropout": 0.5, "weight_decay": 0.1},
 }
 
 
@@ -144,8 +128,4 @@ class DeepGene(NeuralEstimator):
     (80, 64)
     """
 
-    settings_class, presets = DeepGeneSettings, PRESETS
-
-    def build_module(self, genes: Sequence[str], targets: Sequence[Target]) -> DeepGeneModule:
-        """The network before training; the order of ``genes`` counts."""
-        return DeepGeneModule(len(genes), targets, self.settings)
+    module_class, settings_class, presets = DeepGeneModule, DeepGeneSettings, PRESETS

@@ -20,7 +20,7 @@ from scipy.spatial.distance import cdist
 from sklearn.decomposition import PCA
 from torch import Tensor, nn
 
-from ..estimator import MultitaskModule, NeuralEstimator, NeuralSettings, task_heads
+from ..estimator import SHORT_TRAINING, MultitaskModule, NeuralEstimator, NeuralSettings, task_heads
 from ..tasks import Target, Task
 from .survconvmixer import side_of
 
@@ -51,6 +51,7 @@ PRESETS: dict[str, dict] = {
         "max_epochs": 200,
     },
     "quick": {
+        **SHORT_TRAINING,
         "filters": 16,
         "kernel_size": 5,
         "inception": 8,
@@ -58,19 +59,7 @@ PRESETS: dict[str, dict] = {
         "dense": 64,
         "hidden": (),
         "head_dropout": 0.5,
-        "scaling": "zscore",
-        "scaling_clip": 5.0,
-        "n_intervals": 16,
-        "grid": "quantile",
-        "multitask": "equal",
-        "survival_rank": 1,
-        "learning_rate": 2e-3,
         "weight_decay": 0.1,
-        "batch_size": 32,
-        "max_epochs": 40,
-        "patience": 15,
-        "schedule": "cosine",
-        "averaging": 0.99,
     },
 }
 

@@ -12,7 +12,7 @@ from typing import ClassVar
 
 from torch import Tensor, nn
 
-from ..estimator import MultitaskModule, NeuralEstimator, NeuralSettings, task_heads
+from ..estimator import SHORT_TRAINING, MultitaskModule, NeuralEstimator, NeuralSettings, task_heads
 from ..tasks import Target
 
 
@@ -38,25 +38,7 @@ class MLPSettings(NeuralSettings):
 PRESETS: dict[str, dict] = {
     "paper": {"multitask": "equal"},
     # One layer, half of its inputs and units left out in every step: a few hundred samples carry no more.
-    "quick": {
-        "trunk": (128,),
-        "dropout": 0.5,
-        "gene_dropout": 0.5,
-        "hidden": (),
-        "scaling": "zscore",
-        "scaling_clip": 5.0,
-        "n_intervals": 16,
-        "grid": "quantile",
-        "multitask": "equal",
-        "survival_rank": 1,
-        "learning_rate": 2e-3,
-        "weight_decay": 1.0,
-        "batch_size": 32,
-        "max_epochs": 40,
-        "patience": 15,
-        "schedule": "cosine",
-        "averaging": 0.99,
-    },
+    "quick": {**SHORT_TRAINING, "trunk": (128,), "dropout": 0.5, "gene_dropout": 0.5, "hidden": ()},
 }
 
 
@@ -104,8 +86,4 @@ class MLP(NeuralEstimator):
     (80, 128)
     """
 
-    settings_class, presets = MLPSettings, PRESETS
-
-    def build_module(self, genes: Sequence[str], targets: Sequence[Target]) -> MLPModule:
-        """The network before training."""
-        return MLPModule(len(genes), targets, self.settings)
+    module_class, settings_class, presets = MLPModule, MLPSettings, PRESETS

@@ -19,7 +19,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..estimator import MultitaskModule, NeuralEstimator, NeuralSettings
+from ..estimator import SHORT_TRAINING, MultitaskModule, NeuralEstimator, NeuralSettings, Tensors
 from ..heads import LOSSES, Head, task_losses
 from ..losses import absolute_loss
 from ..multitask import EqualWeights, GradNorm, Parts
@@ -70,23 +70,19 @@ class OmiEmbedSettings(NeuralSettings):
 PRESETS: dict[str, dict] = {
     "paper": {},
     "quick": {
+        **SHORT_TRAINING,
+        "scaling": "minmax",
+        "scaling_clip": 0.0,
+        "schedule": "linear",
         "widths": (128, 64),
         "latent": 32,
         "vae_epochs": 15,
         "head_epochs": 10,
-        "max_epochs": 40,
-        "patience": 15,
         "hidden": (64,),
         "head_dropout": 0.5,
         "regression_dropout": 0.2,
         "survival_hidden": (64,),
-        "n_intervals": 16,
-        "grid": "quantile",
-        "multitask": "equal",
-        "survival_rank": 1,
-        "learning_rate": 2e-3,
         "weight_decay": 0.1,
-        "averaging": 0.99,
     },
 }
 
@@ -230,7 +226,7 @@ class OmiEmbed(NeuralEstimator):
     (80, 32)
     """
 
-    settings_class, presets = OmiEmbedSettings, PRESETS
+    module_class, settings_class, presets = OmiEmbedModule, OmiEmbedSettings, PRESETS
 
     def __init__(
         self, tasks: Task | Sequence[Task], *, preset: str = "paper", seed: int = 0, device: str = "auto", **settings
@@ -240,16 +236,8 @@ class OmiEmbed(NeuralEstimator):
             message = f"{VAE!r} is the name of the autoencoder's own loss: call the task otherwise"
             raise ValueError(message)
 
-    def build_module(self, genes: Sequence[str], targets: Sequence[Target]) -> OmiEmbedModule:
-        return OmiEmbedModule(len(genes), targets, self.settings)
-
     def train_module(
-        self,
-        data: tuple[Tensor, ...],
-        validation: tuple[Tensor, ...] | None,
-        *,
-        device: torch.device,
-        checkpoint: str | os.PathLike | None,
+        self, data: Tensors, validation: Tensors | None, *, device: torch.device, checkpoint: str | os.PathLike | None
     ) -> pd.DataFrame:
         """Train in three phases; ``checkpoint`` is a file for each, whose name stands behind the path."""
         s, module, names = self.settings, self.module_.to(device), [task.name for task in self.tasks]
@@ -259,11 +247,11 @@ class OmiEmbed(NeuralEstimator):
         if s.multitask == "gradnorm" and len(names) > 1:
             strategy = LastLayerGradNorm(names, module.vae.mean)
 
-        def of_vae(vae: ExpressionVAE, batch: tuple[Tensor, ...]) -> Losses:
+        def of_vae(vae: ExpressionVAE, batch: Tensors) -> Losses:
             x = batch[0]
             return {VAE: (vae.loss(x, *vae.encode(x)), len(x))}
 
-        def of_all(module: OmiEmbedModule, batch: tuple[Tensor, ...]) -> Losses:
+        def of_all(module: OmiEmbedModule, batch: Tensors) -> Losses:
             x, *labels = batch
             mean, log_variance = module.vae.encode(x)
             read = strategy.meet(mean) if torch.is_grad_enabled() else mean

@@ -20,7 +20,7 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from ..estimator import MultitaskModule, NeuralEstimator, NeuralSettings, task_heads
+from ..estimator import SHORT_TRAINING, MultitaskModule, NeuralEstimator, NeuralSettings, task_heads
 from ..tables import read_gene_sets
 from ..tasks import CohortWarning, Target, Task, first_ids
 
@@ -52,25 +52,29 @@ PRESETS: dict[str, dict] = {
         "patience": 10,
     },
     "quick": {
+        **SHORT_TRAINING,
         "filters": 16,
         "kernel_size": 3,
         "hidden": (64,),
         "head_dropout": 0.5,
-        "scaling": "zscore",
-        "scaling_clip": 5.0,
-        "n_intervals": 16,
-        "grid": "quantile",
-        "multitask": "equal",
-        "survival_rank": 1,
         "learning_rate": 5e-3,
-        "weight_decay": 1.0,
-        "batch_size": 32,
-        "max_epochs": 40,
-        "patience": 15,
-        "schedule": "cosine",
         "averaging": 0.98,
     },
 }
+
+
+def sets_with(gene_sets: Mapping[str, Sequence[str]], genes: Sequence[str]) -> dict[str, list[str]]:
+    """The gene sets that hold some of the genes; refused if none does."""
+    known = set(genes)
+    found = {name: list(members) for name, members in gene_sets.items() if not known.isdisjoint(members)}
+    if not found:
+        members = sorted({gene for members in gene_sets.values() for gene in members})
+        message = (
+            f"the {len(gene_sets)} gene sets share no gene with the cohort: the sets hold {first_ids(members)}, "
+            f"the cohort {first_ids(genes)}"
+        )
+        raise ValueError(message)
+    return found
 
 
 # ---------------------------------------------------------------------------------------------- the image
@@ -197,16 +201,8 @@ class SurvConvMixer(NeuralEstimator):
         return SurvConvMixerModule(side_of(max(map(len, tiles.values()))), len(tiles), targets, self.settings)
 
     def fit_inputs(self, expression: np.ndarray) -> None:
-        known = set(self.genes_)
-        empty = [name for name, genes in self.gene_sets.items() if known.isdisjoint(genes)]
-        if len(empty) == len(self.gene_sets):
-            members = sorted({gene for genes in self.gene_sets.values() for gene in genes})
-            message = (
-                f"the {len(empty)} gene sets share no gene with the cohort: the sets hold {first_ids(members)}, "
-                f"the cohort {first_ids(self.genes_)}"
-            )
-            raise ValueError(message)
-        if empty:
+        known = sets_with(self.gene_sets, self.genes_)
+        if empty := [name for name in self.gene_sets if name not in known]:
             message = (
                 f"{len(empty)} of {len(self.gene_sets)} gene sets share no gene with the cohort, first "
                 f"{first_ids(empty)}; left out"

@@ -19,7 +19,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from ..estimator import MultitaskModule, NeuralEstimator, NeuralSettings, task_heads
+from ..estimator import SHORT_TRAINING, MultitaskModule, NeuralEstimator, NeuralSettings, task_heads
 from ..tasks import Target
 
 _REACH = 16.0  # largest exponent left to the series: double precision keeps nine digits beside exp(16)
@@ -52,25 +52,7 @@ PRESETS: dict[str, dict] = {
         "batch_size": 16,
         "max_epochs": 50,
     },
-    "quick": {
-        "n_layers": 1,
-        "n_heads": 2,
-        "hidden": (128,),
-        "head_dropout": 0.5,
-        "scaling": "zscore",
-        "scaling_clip": 5.0,
-        "n_intervals": 16,
-        "grid": "quantile",
-        "multitask": "equal",
-        "survival_rank": 1,
-        "learning_rate": 2e-3,
-        "weight_decay": 1.0,
-        "batch_size": 32,
-        "max_epochs": 40,
-        "patience": 15,
-        "schedule": "cosine",
-        "averaging": 0.99,
-    },
+    "quick": {**SHORT_TRAINING, "n_layers": 1, "n_heads": 2, "hidden": (128,), "head_dropout": 0.5},
 }
 
 
@@ -231,8 +213,4 @@ class TGEM(NeuralEstimator):
     (80, 200)
     """
 
-    settings_class, presets = TGEMSettings, PRESETS
-
-    def build_module(self, genes: Sequence[str], targets: Sequence[Target]) -> TGEMModule:
-        """The network, with weights as published and heads at zero."""
-        return TGEMModule(len(genes), targets, self.settings)
+    module_class, settings_class, presets = TGEMModule, TGEMSettings, PRESETS

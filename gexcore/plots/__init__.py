@@ -6,6 +6,7 @@ from .attention import plot_against_chance, plot_attended
 from .cohorts import plot_expression, plot_labels, plot_matrix
 from .panels import plot_panel_curves
 from .patients import plot_embedding
+from .ranks import plot_ranks
 from .restoration import plot_imputation, plot_restoration
 from .scores import plot_differences, plot_history, plot_pruning, plot_scores
 from .survival import plot_calibration, plot_kaplan_meier
@@ -26,6 +27,7 @@ __all__ = [
     "plot_matrix",
     "plot_panel_curves",
     "plot_pruning",
+    "plot_ranks",
     "plot_restoration",
     "plot_scores",
     "use_theme",
