@@ -20,6 +20,7 @@ TABLE_1 = {  # the metrics of TxT's Table 1, two of each kind of task, and their
     "scc": "SCC",
 }
 _DASH = "\N{EN DASH}"
+_TO = "\N{NO-BREAK SPACE}to\N{NO-BREAK SPACE}"  # a narrow column breaks before an interval and not within
 
 
 def summarise(scores: pd.DataFrame, *, test_ratio: float = 0.2 / 0.7) -> pd.DataFrame:
@@ -75,7 +76,7 @@ def score_table(summary: pd.DataFrame, *, interval: bool = False) -> pd.DataFram
     digits = np.where(shown["metric"] == "mae", 2, 3)
     text = []
     for row, star, n in zip(shown.itertuples(), best, digits, strict=True):
-        beside = f" ({row.low:.{n}f} to {row.high:.{n}f})" if interval else f" ({row.sd:.{n}f})"
+        beside = f" ({row.low:.{n}f} to {row.high:.{n}f})".replace(" to ", _TO) if interval else f" ({row.sd:.{n}f})"
         beside = "" if interval and np.isnan(row.low) else beside  # always the same, or a single split
         missing = "failed" if row.failed else _DASH
         text.append(f"{row.mean:.{n}f}{beside}" + "*" * star if row.splits else missing)

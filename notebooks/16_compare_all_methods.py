@@ -20,7 +20,7 @@ n_splits: int = 2  # random divisions into training, validation and test
 n_genes: int = 30  # those that vary most in training; 0: all
 preset: str = "quick"  # of every network: "quick" or "paper"
 max_epochs: int = 15  # of every network; 0 leaves it to the preset
-folder: str = ""  # keeps every fit in a file, so that a run broken off goes on; empty: nothing is kept
+folder: str = ""  # keeps every fit, so that a run broken off goes on; empty: none
 expression: str = ""  # a cohort of your own: samples x genes
 clinical: str = ""  # samples x clinical columns
 task_file: str = ""  # what is predicted, as `gexcore benchmark --help` describes it
@@ -77,7 +77,7 @@ with warnings.catch_warnings():
 scores.groupby("status")["model"].nunique().rename("methods").to_frame()
 
 # %%
-failed = scores.loc[scores["status"] == "failed", ["model", "seed", "task", "error"]]
+failed = scores.query("status == 'failed'")[["model", "seed", "task", "error"]]
 assert failed.empty, failed.to_string()
 scores.loc[
     scores["status"] == "not taken", ["model", "error"]

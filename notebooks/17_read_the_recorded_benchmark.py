@@ -45,8 +45,13 @@ pd.Series(
         "genes read": f"{record['context']['n_genes']}",
         "preset of the networks": record["context"]["preset"],
         "gene sets": record["gene_sets"].split(", ")[0],
-        "machine": f"{record['hardware']['cores']} cores, {record['hardware']['threads']} thread per fit",
-        "versions": ", ".join(f"{k} {v}" for k, v in record["versions"].items()),
+        "machine": "{cores} cores, {threads} thread per fit".format_map(
+            record["hardware"]
+        ),
+        **{
+            name: record["versions"][name]
+            for name in ("torch", "scikit-learn", "scikit-survival")
+        },
         "run": first if first == last else f"{first} to {last}",
     },
     name="recorded",

@@ -60,7 +60,10 @@ def test_the_table_shows_intervals_on_request_and_says_what_failed():
     found = summarise(scores_of({"txt": [0.6, 0.6, 0.9], "down": [None] * 3}))
     row = found.set_index("model").loc["txt"]
     table = score_table(found, interval=True)
-    assert table.loc["txt", ("grade", "ACC")] == f"0.700 ({row['low']:.3f} to {row['high']:.3f})*"
+    assert (
+        table.loc["txt", ("grade", "ACC")].replace("\N{NO-BREAK SPACE}", " ")
+        == f"0.700 ({row['low']:.3f} to {row['high']:.3f})*"
+    )
     assert table.loc["down", ("grade", "ACC")] == "failed"
     constant = summarise(scores_of({"null": [0.5, 0.5]}, metric="c_index"))
     assert score_table(constant, interval=True).loc["null", ("grade", "C-index")] == "0.500*"
