@@ -76,10 +76,11 @@ def score_table(summary: pd.DataFrame, *, interval: bool = False) -> pd.DataFram
     digits = np.where(shown["metric"] == "mae", 2, 3)
     text = []
     for row, star, n in zip(shown.itertuples(), best, digits, strict=True):
-        beside = f" ({row.low:.{n}f} to {row.high:.{n}f})".replace(" to ", _TO) if interval else f" ({row.sd:.{n}f})"
+        ends = f"{row.low:.{n - 1}f}{_TO}{row.high:.{n - 1}f}"  # a digit less than the mean they surround
+        beside = f" ({ends})" if interval else f" ({row.sd:.{n}f})"
         beside = "" if interval and np.isnan(row.low) else beside  # always the same, or a single split
         missing = "failed" if row.failed else _DASH
-        text.append(f"{row.mean:.{n}f}{beside}" + "*" * star if row.splits else missing)
+        text.append(f"{row.mean:.{n}f}{'*' * star}{beside}" if row.splits else missing)
     order = [(task, metric) for task in shown["task"].unique() for metric in TABLE_1]
     table = shown.assign(text=text).pivot(index="model", columns=["task", "metric"], values="text")
     table = table[[column for column in order if column in table]].loc[shown["model"].unique()]

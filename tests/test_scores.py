@@ -45,15 +45,15 @@ def test_the_table_stars_the_best_of_each_column_by_its_own_direction():
     other = scores_of({"txt": [0.1, 0.1]}, metric="auroc")  # not of Table 1
     table = score_table(summarise(pd.concat([age, grade, cox, other])))
     assert table.columns.tolist() == [("age", "MAE"), ("grade", "ACC"), ("os", "C-index")]
-    assert table.loc["txt"].tolist() == ["7.50 (0.71)*", "0.650 (0.071)", "\N{EN DASH}"]
-    assert table.loc["mlp"].tolist() == ["9.25 (0.35)", "0.700 (0.000)*", "\N{EN DASH}"]
-    assert table.loc["cox", ("os", "C-index")] == "0.710 (0.014)*"
+    assert table.loc["txt"].tolist() == ["7.50* (0.71)", "0.650 (0.071)", "\N{EN DASH}"]
+    assert table.loc["mlp"].tolist() == ["9.25 (0.35)", "0.700* (0.000)", "\N{EN DASH}"]
+    assert table.loc["cox", ("os", "C-index")] == "0.710* (0.014)"
 
 
 def test_a_metric_that_cannot_exist_is_a_dash_and_no_failure():
     svm = [scores_of({"svm": [0.6, 0.7]}, task="os", metric="c_index")]
     svm += [scores_of({"svm": [np.nan] * 2}, task="os", metric="ibs").assign(status="scored")]
-    assert score_table(summarise(pd.concat(svm))).loc["svm"].tolist() == ["0.650 (0.071)*", "\N{EN DASH}"]
+    assert score_table(summarise(pd.concat(svm))).loc["svm"].tolist() == ["0.650* (0.071)", "\N{EN DASH}"]
 
 
 def test_the_table_shows_intervals_on_request_and_says_what_failed():
@@ -62,7 +62,7 @@ def test_the_table_shows_intervals_on_request_and_says_what_failed():
     table = score_table(found, interval=True)
     assert (
         table.loc["txt", ("grade", "ACC")].replace("\N{NO-BREAK SPACE}", " ")
-        == f"0.700 ({row['low']:.3f} to {row['high']:.3f})*"
+        == f"0.700* ({row['low']:.2f} to {row['high']:.2f})"
     )
     assert table.loc["down", ("grade", "ACC")] == "failed"
     constant = summarise(scores_of({"null": [0.5, 0.5]}, metric="c_index"))
