@@ -214,7 +214,8 @@ def compare_imputers(
 class Meter:
     """How long the work inside takes, and how far the memory of the process rises above where it stood.
 
-    A thread looks every hundredth of a second, so a peak between two looks is missed.
+    A thread looks every hundredth of a second, so a peak between two looks is missed, and so is memory that the
+    process had left over from before.
 
     Attributes
     ----------

@@ -114,15 +114,6 @@ if ranked:
     plt.show()
 
 # %% [markdown]
-# ## What it costs
-#
-# Seconds of a fit on one core, all tasks of the table together: one fit for a method that takes them all at once, the
-# sum of its fits otherwise.
-
-# %% tags=["nbval-ignore-output"]
-gx.scores.costs(scores).round(1)
-
-# %% [markdown]
 # ## Paired differences
 #
 # Every method against `txt-multitask`, split by split, in the first task. P-values are corrected for their number
