@@ -227,9 +227,8 @@ def provenance(folder: str | os.PathLike, cohort: str = "*") -> dict[str, Any]:
         texts = dict.fromkeys(json.dumps(record.get(key), sort_keys=True) for record in records)
         values = [json.loads(text) for text in texts]
         found[key] = values[0] if len(values) == 1 else values
-    if isinstance(found.get("date"), list):
-        found["date"] = [min(found["date"]), max(found["date"])]
-    return found
+    dates = [record["date"] for record in records]
+    return found | {"date": [min(dates), max(dates)]}
 
 
 def _read(path: Path) -> pd.DataFrame:
