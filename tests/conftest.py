@@ -1,10 +1,14 @@
 """What tests share: torch draws the same numbers in each, whatever ran before; cohorts with planted groups of genes."""
 
 import anndata as ad
+import matplotlib as mpl
 import numpy as np
 import pandas as pd
 import pytest
 import torch
+from matplotlib import pyplot as plt
+
+from gexcore import plots
 
 
 @pytest.fixture(autouse=True)
@@ -12,6 +16,15 @@ def _seeded():
     with torch.random.fork_rng():
         torch.manual_seed(0)
         yield
+
+
+@pytest.fixture
+def canvas():
+    """Figures drawn off screen in the look of the book, closed afterwards."""
+    with mpl.rc_context(), mpl.rc_context({"backend": "Agg"}):
+        plots.use_theme()
+        yield
+        plt.close("all")
 
 
 @pytest.fixture(scope="session")

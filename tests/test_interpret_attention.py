@@ -1,10 +1,8 @@
 """Genes attended by groups: against scipy's tests, brute force, finite differences, and what was planted."""
 
-import matplotlib as mpl
 import numpy as np
 import pandas as pd
 import pytest
-from matplotlib import pyplot as plt
 from scipy import stats
 
 import gexcore as gx
@@ -290,14 +288,6 @@ def test_what_has_no_gradient_is_refused(cohort, bert):
 
 
 # ---------------------------------------------------------------------------------------------- figures
-
-
-@pytest.fixture
-def canvas():
-    with mpl.rc_context(), mpl.rc_context({"backend": "Agg"}):
-        plots.use_theme()
-        yield
-        plt.close("all")
 
 
 def test_attended_genes_are_shown_in_percent_with_each_groups_own_framed(planted, canvas):

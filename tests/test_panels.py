@@ -321,11 +321,8 @@ def test_comparisons_that_make_no_sense_are_refused():
 
 
 @pytest.fixture
-def canvas():
-    with mpl.rc_context(), mpl.rc_context({"backend": "Agg"}):
-        plots.use_theme()
-        yield plt.figure().gca()
-        plt.close("all")
+def canvas(canvas):
+    return plt.figure().gca()
 
 
 def test_curves_are_means_over_draws_with_their_t_intervals_on_a_doubling_axis(canvas):

@@ -16,12 +16,7 @@ from gexcore.tasks import Classification, Regression, Survival, SurvivalPredicti
 OS = Survival("os", time="time", event="event")
 
 
-@pytest.fixture(autouse=True)
-def canvas():
-    with mpl.rc_context(), mpl.rc_context({"backend": "Agg"}):
-        plots.use_theme()
-        yield
-        plt.close("all")
+pytestmark = pytest.mark.usefixtures("canvas")
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 import itertools
 
-import matplotlib as mpl
 import numpy as np
 import pandas as pd
 import pytest
@@ -11,13 +10,7 @@ from matplotlib import pyplot as plt
 
 from gexcore import plots
 
-
-@pytest.fixture(autouse=True)
-def canvas():
-    with mpl.rc_context(), mpl.rc_context({"backend": "Agg"}):
-        plots.use_theme()
-        yield
-        plt.close("all")
+pytestmark = pytest.mark.usefixtures("canvas")
 
 
 def texts(ax):

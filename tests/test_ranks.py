@@ -2,7 +2,6 @@
 orders; and the figure holds what the table says.
 """
 
-import matplotlib as mpl
 import numpy as np
 import pandas as pd
 import pytest
@@ -232,14 +231,6 @@ def test_cohorts_without_names_are_told_apart_or_refused():
 
 
 # ----------------------------------------------------------------------------------------------- figure
-
-
-@pytest.fixture
-def canvas():
-    with mpl.rc_context(), mpl.rc_context({"backend": "Agg"}):
-        plots.use_theme()
-        yield
-        plt.close("all")
 
 
 def many(k, n, spread):

@@ -36,9 +36,8 @@ def study(name, cohort, tasks, *, seeds, covariates):
     folder = Path(os.environ.get("GEXCORE_SWEEP", "sweep"))
     scores = benchmark(methods(tasks), cohort, tasks, seeds=seeds, context=context, folder=folder)
     kept = scores[scores["metric"].isin(TABLE_1) & (scores["status"] != "not taken")]
-    columns = ["cohort", "model", "seed", "task", "metric", "value", "seconds", "peak_mb", "status", "error"]
     table = f"benchmark_{name.replace('-', '_')}"
-    record(kept[columns], table)
+    record(kept, table)
     if to := os.environ.get("GEXCORE_RECORD"):
         said = provenance(folder, name) | {"command": __doc__.split("\n\n")[1]}  # no paths of the machine
         Path(to, f"{table}.json").write_text(json.dumps(said, indent=1) + "\n", encoding="utf-8")
