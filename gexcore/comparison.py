@@ -282,3 +282,10 @@ def paired_difference(a: pd.Series, b: pd.Series, *, test_ratio: float, level: f
         low, high = stats.t.interval(level, n - 1, loc=mean, scale=error)
         row = {"low": low, "high": high, "p": 2 * stats.t.sf(abs(mean) / error, n - 1)}
     return {"difference": mean, **row, "splits": n}
+
+
+def false_discovery_rate(p: pd.Series) -> pd.Series:
+    """The least false discovery rate at which each test counts (Benjamini and Hochberg 1995); NaN stays NaN."""
+    q = p.astype(float).copy()
+    q[p.notna()] = stats.false_discovery_control(p.dropna())
+    return q

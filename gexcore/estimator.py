@@ -293,14 +293,15 @@ class NeuralEstimator:
             Task name to :class:`SurvivalPrediction`, :class:`ClassPrediction` or :class:`ValuePrediction`.
         """
         cohort = as_cohort(cohort)
-        scores = self._run(cohort, self.fitted_module().forward, harmonise, min_coverage)
+        inputs = self.read(cohort, harmonise=harmonise, min_coverage=min_coverage)
+        scores = self._batched(self.module_.forward, inputs)
         return {t.task.name: decode(t, s, cohort.obs_names) for t, s in zip(self.targets_, scores, strict=True)}
 
     def embed(self, cohort: AnnData, *, harmonise: str | None = None, min_coverage: float = 0.5) -> pd.DataFrame:
         """What all heads read, a DataFrame samples x P; arguments as in :meth:`predict`."""
         cohort = as_cohort(cohort)
-        module = self.fitted_module()
-        (embedded,) = self._run(cohort, lambda inputs: [module.embed(inputs)], harmonise, min_coverage)
+        inputs = self.read(cohort, harmonise=harmonise, min_coverage=min_coverage)
+        (embedded,) = self._batched(lambda batch: [self.module_.embed(batch)], inputs)
         return pd.DataFrame(embedded.numpy(), index=cohort.obs_names)
 
     def fitted_module(self) -> MultitaskModule:
@@ -310,12 +311,14 @@ class NeuralEstimator:
             raise RuntimeError(message)
         return self.module_
 
-    def _run(self, cohort: AnnData, function: Callable, harmonise: str | None, min_coverage: float) -> list[Tensor]:
-        expression = align_genes(cohort, self.genes_, min_coverage=min_coverage)
+    def read(self, cohort: AnnData, *, harmonise: str | None = None, min_coverage: float = 0.5) -> Tensor:
+        """What the fitted network is given of a cohort, samples first; arguments as in :meth:`predict`."""
+        self.fitted_module()
+        expression = align_genes(as_cohort(cohort), self.genes_, min_coverage=min_coverage)
         if harmonise is not None:
             expression = self.scaler_.harmonise(expression, harmonise)
         self.scaler_.check_range(expression)
-        return self._batched(function, self.inputs(expression))
+        return self.inputs(expression)
 
     def _batched(self, function: Callable, inputs: Tensor) -> list[Tensor]:
         """Each result of ``function`` for all samples, computed batch by batch."""

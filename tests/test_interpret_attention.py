@@ -11,7 +11,6 @@ from gexcore.finetuning import FineTuned
 from gexcore.interpret import (
     attended_genes,
     correlate_with_expression,
-    enriched_sets,
     gradient_times_input,
     largest_by_chance,
 )
@@ -188,34 +187,6 @@ def test_only_genes_that_attention_and_cohort_share_are_correlated():
     assert (correlate_with_expression(holes, cohort, groups)["genes"] == 7).all()
     with pytest.raises(ValueError, match="share 2 genes, 3 are the least; the attention is of G0, G1"):
         correlate_with_expression(table[GENES[:2]], cohort, groups)
-
-
-# ------------------------------------------------------------------------------------------------- sets
-
-
-def test_enrichment_is_fishers_exact_test_within_the_background():
-    background = [f"G{i}" for i in range(100)]
-    sets = {"planted": [*background[:10], "unread"], "all over": background[::4], "absent": ["unread"]}
-    chosen = [*background[:7], *background[50:63]]
-    found = enriched_sets(chosen, sets, background=background).set_index("set")
-    assert list(found.index) == ["planted", "all over"]
-    for name, row in found.iterrows():
-        inside, hit = np.isin(background, sets[name]), np.isin(background, chosen)
-        cells = [[(inside == a) & (hit == b) for b in (True, False)] for a in (True, False)]
-        counts = np.sum(cells, axis=-1)
-        assert (row["size"], row["hits"]) == (counts[0].sum(), counts[0, 0])
-        assert row["expected"] == pytest.approx(counts[0].sum() * 20 / 100)
-        assert row["p"] == pytest.approx(stats.fisher_exact(counts, alternative="greater").pvalue)
-    p = found["p"]
-    np.testing.assert_allclose(found["q"], [min(2 * p.iloc[0], p.iloc[1]), p.iloc[1]])
-    assert found.loc["planted", "q"] < 0.01 < 0.3 < found.loc["all over", "q"]
-
-
-def test_genes_outside_the_background_and_sets_without_a_gene_are_refused():
-    with pytest.raises(ValueError, match="2 of 3 genes are not in the background, first X, Y"):
-        enriched_sets(["a", "X", "Y"], {"set": ["a"]}, background=["a", "b"])
-    with pytest.raises(ValueError, match="none of the 1 gene sets has a gene of the background"):
-        enriched_sets(["a"], {"set": ["X"]}, background=["a", "b"])
 
 
 # -------------------------------------------------------------------------------------------- gradients

@@ -9,30 +9,59 @@ from .ablation import (
     pruned,
     silence_expression,
 )
-from .attention import (
-    attended_genes,
-    correlate_with_expression,
-    enriched_sets,
-    gradient_times_input,
-    largest_by_chance,
-)
+from .attention import attended_genes, correlate_with_expression, gradient_times_input, largest_by_chance
 from .conflict import gradient_cosines
+from .enrichment import enriched_sets, ranked_sets
+from .gradients import integrated_gradients
+from .groups import cluster_patients, compare_frequencies, compare_values, differential_attention
+from .networks import AttentionNetworks, NetworkCollector, attention_networks, outstanding, write_network
 from .patients import prediction_errors, project
+from .perturbation import gene_effects, permuted, perturb_genes
+from .weights import (
+    AttentionBlock,
+    PairAttention,
+    ReceivedAttention,
+    pair_attention,
+    read_attention,
+    received_attention,
+    stream_attention,
+)
 
 __all__ = [
+    "AttentionBlock",
+    "AttentionNetworks",
+    "NetworkCollector",
+    "PairAttention",
+    "ReceivedAttention",
     "attended_genes",
+    "attention_networks",
+    "cluster_patients",
     "compare_expression_paths",
+    "compare_frequencies",
     "compare_gene_vectors",
     "compare_strategies",
     "compare_task_counts",
+    "compare_values",
     "correlate_with_expression",
+    "differential_attention",
     "enriched_sets",
+    "gene_effects",
     "gradient_cosines",
     "gradient_times_input",
+    "integrated_gradients",
     "largest_by_chance",
+    "outstanding",
+    "pair_attention",
+    "permuted",
+    "perturb_genes",
     "prediction_errors",
     "project",
     "prune_heads",
     "pruned",
+    "ranked_sets",
+    "read_attention",
+    "received_attention",
     "silence_expression",
+    "stream_attention",
+    "write_network",
 ]

@@ -1,14 +1,13 @@
 """Which genes a model attends to in one group of samples more than in the others, and what that is worth.
 
 Attention differs between groups wherever expression does. So the table of attended genes comes with what it has to be
-held against: expression itself, groups drawn by chance, known sets of genes, and the gradients of a prediction.
+held against: expression itself, groups drawn by chance, and the gradients of a prediction.
 Shapes: B samples of a batch, N samples, G genes, K groups, R shuffles.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -195,53 +194,6 @@ def correlate_with_expression(attention: pd.DataFrame, cohort: AnnData, groups: 
             rho = stats.spearmanr(*both.to_numpy().T).statistic if varies else np.nan
             found.append({"group": name, "attention": of, "expression": what, "rho": rho, "genes": len(both)})
     return pd.DataFrame(found)
-
-
-def enriched_sets(
-    genes: Sequence[str], gene_sets: Mapping[str, Sequence[str]], *, background: Sequence[str]
-) -> pd.DataFrame:
-    """Which sets hold more of some genes than as many drawn at random would (hypergeometric test).
-
-    Parameters
-    ----------
-    genes : sequence of str
-        The chosen ones, all of the background.
-    gene_sets : mapping of str to sequence of str
-        :func:`gexcore.read_gene_sets`. Members outside the background do not count; a set without any is left out.
-    background : sequence of str
-        Genes that could have been chosen: those a model read, not all there are.
-
-    Returns
-    -------
-    pandas.DataFrame
-        A row per set, smallest p first: set, ``size`` (members in the background), ``hits`` (of them chosen),
-        ``expected`` by chance, ``p`` of so many hits or more, ``q`` by Benjamini and Hochberg.
-
-    Examples
-    --------
-    >>> enriched_sets(["a", "b"], {"first": ["a", "b"], "last": ["y", "z"]}, background=list("abcxyz")).round(3)
-         set  size  hits  expected      p      q
-    0  first     2     2     0.667  0.067  0.133
-    1   last     2     0     0.667  1.000  1.000
-    """
-    background, chosen = pd.Index(background).unique(), pd.Index(genes).unique()
-    strange = chosen.difference(background, sort=False)
-    if len(strange):
-        message = f"{len(strange)} of {len(chosen)} genes are not in the background, first {first_ids(strange)}"
-        raise ValueError(message)
-    rows = []
-    for name, members in gene_sets.items():
-        known = background.intersection(list(members))
-        size, hits = len(known), len(known.intersection(chosen))
-        p = stats.hypergeom.sf(hits - 1, len(background), size, len(chosen))
-        expected = size * len(chosen) / len(background)
-        rows.append({"set": name, "size": size, "hits": hits, "expected": expected, "p": p})
-    table = pd.DataFrame([row for row in rows if row["size"]])
-    if table.empty:
-        message = f"none of the {len(gene_sets)} gene sets has a gene of the background ({first_ids(background)})"
-        raise ValueError(message)
-    table["q"] = stats.false_discovery_control(table["p"])
-    return table.sort_values("p", kind="stable").reset_index(drop=True)
 
 
 def gradient_times_input(model: NeuralEstimator, cohort: AnnData, task: str) -> pd.DataFrame:

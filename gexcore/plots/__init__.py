@@ -4,8 +4,11 @@ returns them; nothing is shown or saved. :func:`use_theme` sets the one look the
 
 from .attention import plot_against_chance, plot_attended
 from .cohorts import plot_expression, plot_labels, plot_matrix
+from .groups import plot_boxes, plot_enrichment, plot_volcano
+from .networks import plot_network
 from .panels import plot_panel_curves
 from .patients import plot_embedding
+from .perturbation import plot_effects
 from .ranks import plot_ranks
 from .restoration import plot_imputation, plot_restoration
 from .scores import plot_differences, plot_history, plot_pruning, plot_scores
@@ -16,19 +19,24 @@ __all__ = [
     "METRIC_NAMES",
     "plot_against_chance",
     "plot_attended",
+    "plot_boxes",
     "plot_calibration",
     "plot_differences",
+    "plot_effects",
     "plot_embedding",
+    "plot_enrichment",
     "plot_expression",
     "plot_history",
     "plot_imputation",
     "plot_kaplan_meier",
     "plot_labels",
     "plot_matrix",
+    "plot_network",
     "plot_panel_curves",
     "plot_pruning",
     "plot_ranks",
     "plot_restoration",
     "plot_scores",
+    "plot_volcano",
     "use_theme",
 ]

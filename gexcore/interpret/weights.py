@@ -1,0 +1,225 @@
+"""Attention weights of TxT, streamed: a few samples and one layer at a time, reduced before the next ones come.
+
+The weights of 500 patients, 1000 genes, 8 layers and 4 heads would fill 64 GB. What is asked of them (how much a gene
+receives, how a pair of genes attends to each other, which edges a network has) is far smaller and is collected on the
+way; several collectors can share one pass.
+Shapes: B samples of a block, N samples, H heads, G genes, P pairs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple, Protocol
+
+import pandas as pd
+import torch
+from anndata import AnnData
+from torch import Tensor
+
+from ..cohort import as_cohort
+from ..tasks import first_ids
+from ..training import choose_device
+from ..txt import TxT
+
+_HELD = 2**23  # attention weights held at once, a few times over: a quarter of a gigabyte
+
+
+class AttentionBlock(NamedTuple):
+    """The attention of one layer in a few samples: ``weights[b, h, i, j]``, (B, H, G, G), says how much gene i (the
+    query) attends to gene j (the key) in head h; every row sums to 1. Layers are counted from 1.
+    """
+
+    samples: pd.Index
+    genes: pd.Index
+    layer: int
+    n_layers: int
+    weights: Tensor
+
+
+class Collector(Protocol):
+    """Something that makes its result of one block after the other."""
+
+    def add(self, block: AttentionBlock) -> None:
+        """Take a block: all layers of some samples, then all layers of the next ones, in the order of the cohort."""
+
+    def result(self) -> Any:
+        """What came of all blocks."""
+
+
+# ------------------------------------------------------------------------------------------------ stream
+
+
+def stream_attention(
+    model: TxT, cohort: AnnData, *, harmonise: str | None = None, min_coverage: float = 0.5
+) -> Iterator[AttentionBlock]:
+    """Attention weights of every sample, layer by layer; memory does not depend on the number of samples.
+
+    Parameters
+    ----------
+    model : TxT
+        A fitted model.
+    cohort, harmonise, min_coverage
+        As in :meth:`gexcore.TxT.predict`.
+
+    Yields
+    ------
+    AttentionBlock
+        All layers of the first few samples, then all layers of the next ones.
+
+    Examples
+    --------
+    >>> for block in stream_attention(model, test):  # doctest: +SKIP
+    ...     print(block.layer, block.weights.sum(-1))  # all ones
+    """
+    encoder = getattr(model.fitted_module(), "encoder", None)
+    if not hasattr(encoder, "attention"):
+        message = f"attention weights are read of a TxT, not of a {type(model).__name__}"
+        raise TypeError(message)
+    if not len(encoder.blocks):
+        message = "n_layers is 0: there is no encoder layer whose attention could be read"
+        raise ValueError(message)
+    cohort = as_cohort(cohort)
+    inputs = model.read(cohort, harmonise=harmonise, min_coverage=min_coverage)
+    return _blocks(model, inputs, cohort.obs_names)  # everything above is checked now, not at the first block
+
+
+def _blocks(model: TxT, inputs: Tensor, samples: pd.Index) -> Iterator[AttentionBlock]:
+    device, genes, encoder = choose_device(model.device), pd.Index(model.genes_), model.module_.encoder
+    model.module_.to(device).eval()
+    size = max(1, _HELD // (encoder.n_heads * len(genes) ** 2))
+    for start in range(0, len(inputs), size):
+        rows = slice(start, start + size)
+        layers = encoder.attention(inputs[rows].to(device))
+        for layer in range(1, len(encoder.blocks) + 1):
+            with torch.no_grad():  # around each step, not around the loop: what the caller does meanwhile is hers
+                weights = next(layers)  # (B, H, G, G)
+            yield AttentionBlock(samples[rows], genes, layer, len(encoder.blocks), weights)
+
+
+def read_attention(
+    model: TxT,
+    cohort: AnnData,
+    collectors: Mapping[str, Collector],
+    *,
+    harmonise: str | None = None,
+    min_coverage: float = 0.5,
+) -> dict[str, Any]:
+    """The results of several collectors from one pass over the attention of a cohort.
+
+    Parameters
+    ----------
+    model, cohort, harmonise, min_coverage
+        As in :func:`stream_attention`.
+    collectors : mapping of str to collector
+        :class:`ReceivedAttention`, :class:`PairAttention`, :class:`gexcore.interpret.NetworkCollector`, or anything
+        with their two methods.
+
+    Returns
+    -------
+    dict
+        Name to result.
+    """
+    for block in stream_attention(model, cohort, harmonise=harmonise, min_coverage=min_coverage):
+        for collector in collectors.values():
+            collector.add(block)
+    return {name: collector.result() for name, collector in collectors.items()}
+
+
+def chosen_layers(layers: str | int | Sequence[int], n_layers: int) -> set[int]:
+    """The numbers, from 1, that ``layers`` stands for: "all", "first", "last", one number or several."""
+    named = {"all": range(1, n_layers + 1), "first": [1], "last": [n_layers]}
+    numbers = {layers} if isinstance(layers, int) else set(named.get(layers, ()) if isinstance(layers, str) else layers)
+    if not numbers or not numbers <= set(named["all"]):
+        message = f"layers is 'all', 'first', 'last' or numbers from 1 to {n_layers}, not {layers!r}"
+        raise ValueError(message)
+    return numbers
+
+
+# -------------------------------------------------------------------------------------------- collectors
+
+
+class ReceivedAttention:
+    """Mean attention that each gene receives from all genes (itself included), over heads and the chosen layers.
+
+    The result is a DataFrame samples x genes whose rows sum to 1, so that 1 / G is an even share.
+    """
+
+    def __init__(self, *, layers: str | int | Sequence[int] = "all"):
+        self.layers = layers
+        self._samples: list[pd.Index] = []
+        self._parts: list[Tensor] = []
+
+    def add(self, block: AttentionBlock) -> None:
+        chosen, self._genes = chosen_layers(self.layers, block.n_layers), block.genes
+        if block.layer in chosen:
+            share = block.weights.mean((1, 2)).cpu() / len(chosen)  # (B, G)
+            if block.layer == min(chosen):
+                self._samples.append(block.samples)
+                self._parts.append(share)
+            else:
+                self._parts[-1] += share
+
+    def result(self) -> pd.DataFrame:
+        index = self._samples[0].append(self._samples[1:])
+        return pd.DataFrame(torch.cat(self._parts).numpy(), index=index, columns=self._genes)
+
+
+class PairAttention:
+    """How much one gene attends to another, through all layers and heads of every sample.
+
+    The result is tidy: sample, query, key, layer, head (both from 1), weight.
+
+    Parameters
+    ----------
+    pairs : sequence of (query, key)
+        Genes that attend, and whom they attend to; give both orders to see both directions.
+    """
+
+    def __init__(self, pairs: Sequence[tuple[str, str]]):
+        self.pairs = [tuple(pair) for pair in pairs]
+        self._parts: list[pd.DataFrame] = []
+
+    def add(self, block: AttentionBlock) -> None:
+        strangers = pd.Index([gene for pair in self.pairs for gene in pair]).unique().difference(block.genes)
+        if len(strangers) or not self.pairs:
+            message = f"pairs name genes of the model; unknown: {first_ids(strangers) or 'there is no pair'}"
+            raise ValueError(message)
+        queries, keys = (list(genes) for genes in zip(*self.pairs, strict=True))
+        weights = block.weights[:, :, block.genes.get_indexer(queries), block.genes.get_indexer(keys)]  # (B, H, P)
+        axes = [block.samples, range(1, weights.shape[1] + 1), range(len(self.pairs))]
+        rows = pd.MultiIndex.from_product(axes, names=["sample", "head", "pair"]).to_frame(index=False)
+        place = rows.pop("pair").to_numpy()
+        rows["query"], rows["key"] = pd.Index(queries)[place], pd.Index(keys)[place]
+        self._parts.append(rows.assign(layer=block.layer, weight=weights.flatten().cpu().numpy()))
+
+    def result(self) -> pd.DataFrame:
+        table = pd.concat(self._parts)[["sample", "query", "key", "layer", "head", "weight"]]
+        return table.sort_values(["layer", "head"], kind="stable", ignore_index=True)
+
+
+def received_attention(
+    model: TxT, cohort: AnnData, *, layers: str | int | Sequence[int] = "all", **how: Any
+) -> pd.DataFrame:
+    """Mean attention each gene receives, a DataFrame samples x genes; a row sums to 1.
+
+    Parameters
+    ----------
+    model, cohort
+        As in :func:`stream_attention`, whose other arguments are taken too.
+    layers : {"all", "first", "last"} or int or sequence of int
+        Layers to average over, counted from 1.
+    """
+    return read_attention(model, cohort, {"received": ReceivedAttention(layers=layers)}, **how)["received"]
+
+
+def pair_attention(model: TxT, cohort: AnnData, pairs: Sequence[tuple[str, str]], **how: Any) -> pd.DataFrame:
+    """Attention between given genes in every sample, layer and head; as :class:`PairAttention`.
+
+    Parameters
+    ----------
+    model, cohort
+        As in :func:`stream_attention`, whose other arguments are taken too.
+    pairs : sequence of (query, key)
+        The query attends to the key.
+    """
+    return read_attention(model, cohort, {"pairs": PairAttention(pairs)}, **how)["pairs"]
