@@ -45,7 +45,7 @@ from .finetuning import FineTuned
 from .genes import OnSelectedGenes, gene_report, harmonise, select_genes
 from .gexbert import GexBERT
 from .metrics import evaluate
-from .sources import data_path, load_cohort, load_tasks, load_truth
+from .sources import data_path, load_cohort, load_tasks, load_truth, read_study
 from .splits import split
 from .tables import read_gene_sets
 from .tasks import Classification, CohortWarning, Regression, Survival
@@ -84,6 +84,7 @@ __all__ = [
     "ranks",
     "read_cohort",
     "read_gene_sets",
+    "read_study",
     "scores",
     "select_genes",
     "simulate",

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,14 +14,11 @@ from pathlib import Path
 from anndata import AnnData
 
 from .bench import METHODS, Context, benchmark, collect, provenance
-from .cohort import read_cohort
 from .comparison import headlines, mean_scores
 from .scores import compare
-from .sources import data_path, load_cohort, load_tasks
-from .tables import read_gene_sets
-from .tasks import Classification, Regression, Survival, Task
+from .sources import read_study
+from .tasks import Task
 
-_KINDS = {task.kind: task for task in (Survival, Classification, Regression)}
 _TASKS = """\
 The file of --tasks lists what is predicted, in JSON; a class or number without a "column" is in the column of its name:
 
@@ -120,61 +116,19 @@ def _collect(options: argparse.Namespace) -> int:
 
 def _study(options: argparse.Namespace) -> tuple[AnnData, list[Task], Context]:
     """Cohort, tasks and what methods may know beside them, as the options say."""
-    if options.expression is None:
-        if options.clinical is not None:
-            message = "--clinical goes with --expression"
-            raise ValueError(message)
-        cohort, tasks = load_cohort(options.cohort), load_tasks(options.cohort)
-    else:
-        annotated = options.expression.suffix == ".h5ad"  # clinical columns included
-        if options.tasks is None or (options.clinical is None and not annotated):
-            message = "--expression goes with --clinical, unless it is an .h5ad file, and with --tasks"
-            raise ValueError(message)
-        cohort, tasks = read_cohort(options.expression, options.clinical), []
-        cohort.uns["name"] = options.cohort
-    if options.tasks is not None:
-        tasks = read_tasks(options.tasks)
+    files = {name: getattr(options, name) for name in ("expression", "clinical", "tasks", "gene_sets")}
+    cohort, tasks, gene_sets = read_study(options.cohort, **files)
     covariates = options.covariates
     if covariates is None:
         covariates = [column for task in tasks if task.kind != "survival" for column in task.columns]
     context = Context(
-        gene_sets=_gene_sets(options),
+        gene_sets=gene_sets,
         covariates=tuple(covariates),
         preset=options.preset,
         max_epochs=options.max_epochs,
         n_genes=options.n_genes,
     )
     return cohort, tasks, context
-
-
-def _gene_sets(options: argparse.Namespace) -> dict[str, list[str]] | None:
-    if options.gene_sets is not None:
-        return read_gene_sets(options.gene_sets)
-    if options.expression is not None:
-        return None
-    try:
-        return read_gene_sets(data_path(f"{options.cohort}/gene_sets.gmt"))
-    except FileNotFoundError:  # transbig has none
-        return None
-
-
-def read_tasks(path: str | os.PathLike) -> list[Task]:
-    """Tasks of a JSON file: a list of objects with ``kind``, ``name`` and the columns of the task.
-
-    Raises
-    ------
-    ValueError
-        Not such a list, an unknown kind, a key too many or too few.
-    """
-    text = Path(path).read_text(encoding="utf-8")
-    try:
-        return [_KINDS[entry.pop("kind")](**entry) for entry in json.loads(text)]
-    except (json.JSONDecodeError, AttributeError, KeyError, TypeError) as error:
-        message = (
-            f"{path} is not a list of tasks ({type(error).__name__}: {error}); a task is an object with a kind "
-            f"({', '.join(_KINDS)}), a name, and time and event (survival) or a column"
-        )
-        raise ValueError(message) from error
 
 
 if __name__ == "__main__":

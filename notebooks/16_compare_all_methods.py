@@ -35,20 +35,19 @@ import pandas as pd
 import gexcore as gx
 
 gx.plots.use_theme()
-if expression:
-    data, known = gx.read_cohort(expression, clinical), gx.cli.read_tasks(task_file)
-    data.uns["name"], sets = cohort, gene_sets or None
-else:
-    data, known = gx.load_cohort(cohort), gx.load_tasks(cohort)
-    sets = gene_sets or (
-        gx.data_path(f"{cohort}/gene_sets.gmt") if cohort == "demo" else None
-    )
+data, known, sets = gx.read_study(
+    cohort,
+    expression=expression,
+    clinical=clinical,
+    tasks=task_file,
+    gene_sets=gene_sets,
+)
 chosen = [task for task in known if not tasks or task.name in tasks.split()]
 names = methods.split() or [
     name for name, method in gx.bench.METHODS.items() if not method.grid
 ]
 context = gx.bench.Context(
-    gene_sets=gx.read_gene_sets(sets) if sets else None,
+    gene_sets=sets,
     covariates=tuple(
         column for task in known if task.kind != "survival" for column in task.columns
     ),

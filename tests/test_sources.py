@@ -9,8 +9,9 @@ from anndata import read_h5ad
 from sksurv.datasets import load_breast_cancer
 
 from gexcore.simulate import simulate_cohort, simulate_pan_cancer
-from gexcore.sources import data_path, load_cohort, load_tasks, load_truth
-from gexcore.tasks import Survival
+from gexcore.sources import data_path, load_cohort, load_tasks, load_truth, read_study, read_tasks
+from gexcore.tables import read_gene_sets
+from gexcore.tasks import Regression, Survival
 
 SIMULATED = {"demo": simulate_cohort, "demo-pan-cancer": simulate_pan_cancer}
 
@@ -99,3 +100,60 @@ def test_embedded_files_are_found_by_name_and_others_refused_with_a_list():
     assert data_path("demo/network.tsv").read_text().startswith("gene_a\tgene_b\tscore\n")
     with pytest.raises(FileNotFoundError, match=r"'demo/net\.tsv'; there are: .*demo/network\.tsv"):
         data_path("demo/net.tsv")
+
+
+def test_a_known_study_has_its_own_tasks_and_gene_sets():
+    study = read_study("demo", expression="", tasks="")
+    assert study.cohort.shape == (400, 200)
+    assert study.tasks == load_tasks("demo")
+    assert study.gene_sets == read_gene_sets(data_path("demo/gene_sets.gmt"))
+    assert read_study("transbig").gene_sets is None
+
+
+def test_a_study_of_files_is_what_the_files_say(tmp_path):
+    (tmp_path / "tasks.json").write_text('[{"kind": "regression", "name": "age"}]')
+    files = {name: data_path(f"demo/{name}.csv") for name in ("expression", "clinical")}
+    study = read_study("mine", **files, tasks=tmp_path / "tasks.json")
+    assert study.cohort.uns["name"] == "mine"
+    assert list(study.cohort.obs_names) == list(load_cohort("demo").obs_names)
+    assert study.tasks == [Regression("age")]
+    assert study.gene_sets is None
+    study.cohort.write_h5ad(tmp_path / "whole.h5ad")
+    again = read_study(
+        "mine",
+        expression=tmp_path / "whole.h5ad",
+        tasks=tmp_path / "tasks.json",
+        gene_sets=data_path("demo/gene_sets.gmt"),
+    )
+    assert again.cohort.obs["age"].equals(study.cohort.obs["age"])
+    assert len(again.gene_sets) == 12
+
+
+@pytest.mark.parametrize(
+    ("files", "said"),
+    [
+        ({"expression": "e.csv", "tasks": "t.json"}, "expression goes with clinical columns"),
+        ({"expression": "e.csv", "clinical": "c.csv"}, "and with tasks"),
+        ({"clinical": "c.csv"}, "a known cohort has its own"),
+    ],
+)
+def test_files_that_do_not_make_a_study_are_refused_before_they_are_read(files, said):
+    with pytest.raises(ValueError, match=said):
+        read_study("mine", **files)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "os, age",
+        '{"kind": "survival"}',
+        '[{"kind": "count", "name": "n"}]',
+        '[{"name": "age"}]',
+        '[{"kind": "regression"}]',
+        '[{"kind": "regression", "name": "age", "unit": "years"}]',
+    ],
+)
+def test_a_list_of_tasks_that_is_none_is_refused(tmp_path, text):
+    (tmp_path / "tasks.json").write_text(text)
+    with pytest.raises(ValueError, match=r"tasks\.json is not a list of tasks"):
+        read_tasks(tmp_path / "tasks.json")

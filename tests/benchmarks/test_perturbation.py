@@ -1,4 +1,4 @@
-"""What perturbation finds of the planted genes, from many models, from nothing, and from more patients; forty minutes, by hand:
+"""What perturbation finds of the planted genes: from many models, from nothing, and from more patients; by hand:
 
 GEXCORE_RECORD=notebooks/recorded python -m pytest -s tests/benchmarks/test_perturbation.py
 """
