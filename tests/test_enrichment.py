@@ -1,4 +1,6 @@
-"""Known sets among chosen and ranked genes: against scipy, gseapy end to end, running sums by hand, planted sets."""
+"""Known sets among chosen and ranked genes: against scipy, gseapy end to end, running sums by hand, planted sets;
+areas under the ROC curve against scikit-learn and the theory of ranks.
+"""
 
 import socket
 from pathlib import Path
@@ -8,8 +10,9 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy import stats
+from sklearn.metrics import roc_auc_score
 
-from gexcore.interpret.enrichment import enriched_sets, ranked_sets
+from gexcore.interpret.enrichment import enriched_sets, ranked_sets, told_apart
 from gexcore.tables import read_gene_sets
 
 BACKGROUND = [f"G{i}" for i in range(100)]
@@ -204,3 +207,49 @@ def test_tied_scores_stand_in_an_order_drawn_by_the_seed_without_a_word(scores, 
 def test_what_makes_no_ranking_is_refused(scores, change, settings, said):
     with pytest.raises(ValueError, match=said):
         ranked_sets(change(scores), **{"gene_sets": {"high": members(0)}, **settings})
+
+
+# ------------------------------------------------------------------------------------------ told apart
+
+
+def test_the_area_is_that_of_scikit_learn_ties_included(scores):
+    for given in (scores, scores.round(0), scores.mask(scores.index.isin(members(0, 17)))):
+        known = given.dropna()
+        found = told_apart(given, [*members(0), *members(60), "unread"])
+        true = known.index.isin([*members(0), *members(60)])
+        assert found["area"] == pytest.approx(roc_auc_score(true, known))
+        assert (found["genes"], found["others"]) == (true.sum(), (~true).sum())
+
+
+def test_chance_spreads_as_the_rank_sum_of_random_genes_does(scores):
+    found = told_apart(scores, members(0), n_draws=20000)
+    n, others = found["genes"], found["others"]
+    half = 1.96 * np.sqrt((n + others + 1) / (12 * n * others))  # Mann-Whitney, no ties
+    assert found["low"] == pytest.approx(0.5 - half, abs=0.01)
+    assert found["high"] == pytest.approx(0.5 + half, abs=0.01)
+    ordered = scores.sort_values().index
+    assert told_apart(scores, ordered[-20:])["area"] == 1
+    assert told_apart(scores, ordered[:20])["area"] == 0
+    assert told_apart(scores, ordered[:20], n_draws=999)["p"] == pytest.approx(1 / 1000)
+
+
+def test_p_is_uniform_over_random_sets_and_two_sided(scores):
+    rng = np.random.default_rng(3)
+    p = [told_apart(scores, rng.choice(scores.index, 20, replace=False), n_draws=200, seed=i)["p"] for i in range(400)]
+    assert stats.kstest(p, "uniform").pvalue > 0.01
+    high, low = (told_apart(sign * scores, members(0))["p"] for sign in (1, -1))
+    assert high == low
+
+
+@pytest.mark.parametrize(
+    ("change", "settings", "said"),
+    [
+        (lambda s: pd.concat([s, s[:2]]), {}, "2 genes have two scores, first"),
+        (lambda s: s, {"n_draws": 0}, "1 or more, not 0"),
+        (lambda s: s, {"genes": ["X"]}, "0 of 400 genes with a score are true"),
+        (lambda s: s[members(0)], {}, "20 of 20 genes with a score are true"),
+    ],
+)
+def test_where_there_is_nothing_to_tell_apart_it_says_so(scores, change, settings, said):
+    with pytest.raises(ValueError, match=said):
+        told_apart(change(scores), **{"genes": members(0), **settings})

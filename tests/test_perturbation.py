@@ -138,6 +138,13 @@ def test_a_subset_and_the_order_of_genes_change_nothing(txt):
     pd.testing.assert_frame_equal(some, whole.loc[some.index], atol=1e-6)
 
 
+def test_a_view_is_perturbed_as_its_copy_is_and_stays_as_it_was(three):
+    before, some = three.X.copy(), three[5:12]
+    pd.testing.assert_frame_equal(perturb_genes(Curved(), some), perturb_genes(Curved(), some.copy()))
+    assert some.is_view
+    assert (before == three.X).all()
+
+
 def test_a_missing_value_stays_missing_and_its_sample_does_not_count(three):
     holes = three.copy()
     holes.X[:12, 0] = np.nan

@@ -8,8 +8,10 @@ import torch
 import gexcore as gx
 from gexcore.interpret import weights as streamed
 from gexcore.interpret.weights import (
+    MeanPairAttention,
     PairAttention,
     ReceivedAttention,
+    mean_pair_attention,
     pair_attention,
     read_attention,
     received_attention,
@@ -82,11 +84,29 @@ def test_a_pair_is_followed_through_every_layer_and_head_in_both_directions(held
     assert not table.duplicated(["sample", "query", "key", "layer", "head"]).any()
 
 
+@pytest.mark.parametrize(("layers", "rows"), [("all", [0, 1, 2]), (2, [1]), ([3, 1], [0, 2])])
+def test_mean_attention_of_many_pairs_is_the_mean_over_layers_and_heads(held, model, cohort, whole, layers, rows):
+    places = np.random.default_rng(0).permutation(60).reshape(30, 2)
+    pairs = [tuple(pair) for pair in cohort.var_names.to_numpy()[places]]
+    table = mean_pair_attention(model, cohort, pairs, layers=layers)
+    np.testing.assert_allclose(table, whole[:, rows].mean((1, 2))[:, *places.T], atol=1e-6)
+    assert list(table.index) == list(cohort.obs_names)
+    assert list(table.columns) == pairs
+    query, key = pairs[7]
+    tidy = pair_attention(model, cohort, [pairs[7]])
+    tidy = tidy[tidy["layer"].isin([row + 1 for row in rows])]
+    expected = tidy.groupby("sample", sort=False)["weight"].mean()
+    np.testing.assert_allclose(table[query, key], expected[table.index], atol=1e-6)
+
+
 def test_several_collectors_share_one_pass(model, cohort):
     pair = tuple(cohort.var_names[:2])
-    found = read_attention(model, cohort, {"r": ReceivedAttention(), "p": PairAttention([pair])})
+    found = read_attention(
+        model, cohort, {"r": ReceivedAttention(), "p": PairAttention([pair]), "m": MeanPairAttention([pair])}
+    )
     pd.testing.assert_frame_equal(found["r"], received_attention(model, cohort))
     pd.testing.assert_frame_equal(found["p"], pair_attention(model, cohort, [pair]))
+    pd.testing.assert_frame_equal(found["m"], mean_pair_attention(model, cohort, [pair]))
 
 
 def test_reading_leaves_the_model_as_it_was(model, cohort):
@@ -123,4 +143,4 @@ def test_what_has_no_attention_is_refused_before_anything_is_read(model, cohort)
     with pytest.raises(ValueError, match="unknown: NOBODY"):
         pair_attention(model, cohort, [(cohort.var_names[0], "NOBODY")])
     with pytest.raises(ValueError, match="there is no pair"):
-        pair_attention(model, cohort, [])
+        mean_pair_attention(model, cohort, [])

@@ -11,7 +11,7 @@ from .ablation import (
 )
 from .attention import attended_genes, correlate_with_expression, gradient_times_input, largest_by_chance
 from .conflict import gradient_cosines
-from .enrichment import enriched_sets, ranked_sets
+from .enrichment import enriched_sets, ranked_sets, told_apart
 from .gradients import integrated_gradients
 from .groups import cluster_patients, compare_frequencies, compare_values, differential_attention
 from .networks import AttentionNetworks, NetworkCollector, attention_networks, outstanding, write_network
@@ -19,8 +19,10 @@ from .patients import prediction_errors, project
 from .perturbation import gene_effects, permuted, perturb_genes
 from .weights import (
     AttentionBlock,
+    MeanPairAttention,
     PairAttention,
     ReceivedAttention,
+    mean_pair_attention,
     pair_attention,
     read_attention,
     received_attention,
@@ -30,6 +32,7 @@ from .weights import (
 __all__ = [
     "AttentionBlock",
     "AttentionNetworks",
+    "MeanPairAttention",
     "NetworkCollector",
     "PairAttention",
     "ReceivedAttention",
@@ -50,6 +53,7 @@ __all__ = [
     "gradient_times_input",
     "integrated_gradients",
     "largest_by_chance",
+    "mean_pair_attention",
     "outstanding",
     "pair_attention",
     "permuted",
@@ -63,5 +67,6 @@ __all__ = [
     "received_attention",
     "silence_expression",
     "stream_attention",
+    "told_apart",
     "write_network",
 ]

@@ -217,7 +217,7 @@ def _shifted(
         row = np.arange(first, min(first + max_rows, n_rows))
         gene, direction, sample = np.unravel_index(row, shape)
         gene = moved[gene]
-        x = cohort.X[sample].astype("float32")
+        x = np.asarray(cohort.X)[sample].astype("float32")  # of a view too, which would write through
         x[np.arange(len(row)), column[gene]] += sign[direction] * step[gene]
         obs = cohort.obs.iloc[sample].set_axis(row.astype(str), axis=0)  # some models read covariates
         yield AnnData(x, obs=obs, var=cohort.var), gene, direction, sample

@@ -111,8 +111,8 @@ def read_attention(
     model, cohort, harmonise, min_coverage
         As in :func:`stream_attention`.
     collectors : mapping of str to collector
-        :class:`ReceivedAttention`, :class:`PairAttention`, :class:`gexcore.interpret.NetworkCollector`, or anything
-        with their two methods.
+        :class:`ReceivedAttention`, :class:`PairAttention`, :class:`MeanPairAttention`,
+        :class:`gexcore.interpret.NetworkCollector`, or anything with their two methods.
 
     Returns
     -------
@@ -146,22 +146,15 @@ class ReceivedAttention:
 
     def __init__(self, *, layers: str | int | Sequence[int] = "all"):
         self.layers = layers
-        self._samples: list[pd.Index] = []
-        self._parts: list[Tensor] = []
+        self._mean = _MeanOverLayers()
 
     def add(self, block: AttentionBlock) -> None:
         chosen, self._genes = chosen_layers(self.layers, block.n_layers), block.genes
         if block.layer in chosen:
-            share = block.weights.mean((1, 2)).cpu() / len(chosen)  # (B, G)
-            if block.layer == min(chosen):
-                self._samples.append(block.samples)
-                self._parts.append(share)
-            else:
-                self._parts[-1] += share
+            self._mean.add(block, block.weights.mean((1, 2)), chosen)  # (B, G)
 
     def result(self) -> pd.DataFrame:
-        index = self._samples[0].append(self._samples[1:])
-        return pd.DataFrame(torch.cat(self._parts).numpy(), index=index, columns=self._genes)
+        return self._mean.table(self._genes)
 
 
 class PairAttention:
@@ -180,21 +173,73 @@ class PairAttention:
         self._parts: list[pd.DataFrame] = []
 
     def add(self, block: AttentionBlock) -> None:
-        strangers = pd.Index([gene for pair in self.pairs for gene in pair]).unique().difference(block.genes)
-        if len(strangers) or not self.pairs:
-            message = f"pairs name genes of the model; unknown: {first_ids(strangers) or 'there is no pair'}"
-            raise ValueError(message)
-        queries, keys = (list(genes) for genes in zip(*self.pairs, strict=True))
-        weights = block.weights[:, :, block.genes.get_indexer(queries), block.genes.get_indexer(keys)]  # (B, H, P)
+        weights = _of_pairs(block, self.pairs)  # (B, H, P)
         axes = [block.samples, range(1, weights.shape[1] + 1), range(len(self.pairs))]
         rows = pd.MultiIndex.from_product(axes, names=["sample", "head", "pair"]).to_frame(index=False)
         place = rows.pop("pair").to_numpy()
-        rows["query"], rows["key"] = pd.Index(queries)[place], pd.Index(keys)[place]
+        rows["query"], rows["key"] = (pd.Index(genes)[place] for genes in zip(*self.pairs, strict=True))
         self._parts.append(rows.assign(layer=block.layer, weight=weights.flatten().cpu().numpy()))
 
     def result(self) -> pd.DataFrame:
         table = pd.concat(self._parts)[["sample", "query", "key", "layer", "head", "weight"]]
         return table.sort_values(["layer", "head"], kind="stable", ignore_index=True)
+
+
+class MeanPairAttention:
+    """How much one gene attends to another in every sample, averaged over heads and the chosen layers.
+
+    For many pairs, of which :class:`PairAttention` would make a row per layer, head and sample. The result is a
+    DataFrame samples x pairs, its columns (query, key) in the order given.
+
+    Parameters
+    ----------
+    pairs : sequence of (query, key)
+        As in :class:`PairAttention`.
+    layers : {"all", "first", "last"} or int or sequence of int
+        Layers to average over, counted from 1.
+    """
+
+    def __init__(self, pairs: Sequence[tuple[str, str]], *, layers: str | int | Sequence[int] = "all"):
+        self.pairs, self.layers = [tuple(pair) for pair in pairs], layers
+        self._mean = _MeanOverLayers()
+
+    def add(self, block: AttentionBlock) -> None:
+        chosen = chosen_layers(self.layers, block.n_layers)
+        if block.layer in chosen:
+            self._mean.add(block, _of_pairs(block, self.pairs).mean(1), chosen)  # (B, P)
+
+    def result(self) -> pd.DataFrame:
+        return self._mean.table(pd.MultiIndex.from_tuples(self.pairs, names=["query", "key"]))
+
+
+class _MeanOverLayers:
+    """A table samples x columns of what is averaged over the chosen layers, block by block."""
+
+    def __init__(self):
+        self._samples: list[pd.Index] = []
+        self._parts: list[Tensor] = []
+
+    def add(self, block: AttentionBlock, values: Tensor, chosen: set[int]) -> None:
+        share = values.cpu() / len(chosen)  # (B, columns)
+        if block.layer == min(chosen):
+            self._samples.append(block.samples)
+            self._parts.append(share)
+        else:
+            self._parts[-1] += share
+
+    def table(self, columns: pd.Index) -> pd.DataFrame:
+        index = self._samples[0].append(self._samples[1:])
+        return pd.DataFrame(torch.cat(self._parts).numpy(), index=index, columns=columns)
+
+
+def _of_pairs(block: AttentionBlock, pairs: Sequence[tuple[str, str]]) -> Tensor:
+    """The weights of some pairs, (B, H, P)."""
+    strangers = pd.Index([gene for pair in pairs for gene in pair]).unique().difference(block.genes)
+    if len(strangers) or not pairs:
+        message = f"pairs name genes of the model; unknown: {first_ids(strangers) or 'there is no pair'}"
+        raise ValueError(message)
+    queries, keys = (block.genes.get_indexer(list(genes)) for genes in zip(*pairs, strict=True))
+    return block.weights[:, :, queries, keys]
 
 
 def received_attention(
@@ -223,3 +268,23 @@ def pair_attention(model: TxT, cohort: AnnData, pairs: Sequence[tuple[str, str]]
         The query attends to the key.
     """
     return read_attention(model, cohort, {"pairs": PairAttention(pairs)}, **how)["pairs"]
+
+
+def mean_pair_attention(
+    model: TxT,
+    cohort: AnnData,
+    pairs: Sequence[tuple[str, str]],
+    *,
+    layers: str | int | Sequence[int] = "all",
+    **how: Any,
+) -> pd.DataFrame:
+    """Attention between given genes, averaged over heads and layers: samples x pairs; as :class:`MeanPairAttention`.
+
+    Parameters
+    ----------
+    model, cohort
+        As in :func:`stream_attention`, whose other arguments are taken too.
+    pairs, layers
+        As in :class:`MeanPairAttention`.
+    """
+    return read_attention(model, cohort, {"pairs": MeanPairAttention(pairs, layers=layers)}, **how)["pairs"]

@@ -63,7 +63,7 @@ def plot_volcano(
     reach = 1.25 * max(points["log2_ratio"].abs().max(), 1.2)
     ax.set(xlim=(-reach, reach), ylim=(-0.03 * max(points["y"].max(), 1.5), 1.15 * max(points["y"].max(), 1.5)))
     ax.set(xlabel=f"log2 ratio of the shares, {names[1]} over {names[0]}", ylabel="\N{MINUS SIGN}log10 q")
-    ax.legend(loc="lower left", bbox_to_anchor=(0.0, 1.0), borderaxespad=0.2, ncols=2, handletextpad=0.2)
+    ax.legend(loc="lower right", bbox_to_anchor=(1.0, 1.0), borderaxespad=0.2, ncols=2, handletextpad=0.2)
     core = points[points["core"] != ""]
     _label(ax, core[["log2_ratio", "y"]].to_numpy(), [_listed(genes) for genes in core["gene"][:n_labels]])
     return ax
@@ -141,7 +141,7 @@ def plot_boxes(
     ax.set_xticks(range(values.shape[1]), values.columns)
     ax.tick_params(axis="x", length=0)
     ax.set(xlim=(-0.5, values.shape[1] - 0.5), ylim=(low - 0.05 * (high - low), high + 0.16 * (high - low)))
-    ax.legend(loc="lower left", bbox_to_anchor=(0.0, 1.0), borderaxespad=0.2, ncols=2)
+    ax.legend(loc="lower right", bbox_to_anchor=(1.0, 1.0), borderaxespad=0.2, ncols=2)
     return ax
 
 

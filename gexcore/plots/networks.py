@@ -64,6 +64,7 @@ def plot_network(graph: nx.DiGraph, *, center: str | None = None, n_genes: int =
         shift = (0, 9) if gene == center else (7 * x, 9 * y)
         level = "bottom" if gene == center else "center"
         where = {"textcoords": "offset points", "ha": side, "va": level, "fontsize": 8}
-        ax.annotate(gene, (x, y), xytext=shift, **where)
+        paper = {"facecolor": "white", "alpha": 0.8, "edgecolor": "none", "pad": 0.5}
+        ax.annotate(gene, (x, y), xytext=shift, bbox=paper, **where)
     ax.set(xlim=(-1.55, 1.55), ylim=(-1.2, 1.2), aspect="equal")
     return ax
