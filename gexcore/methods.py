@@ -16,7 +16,7 @@ from anndata import AnnData
 from . import baselines
 from .comparison import headlines
 from .estimator import NeuralEstimator
-from .metrics import HEADLINES, LOWER_IS_BETTER, evaluate
+from .metrics import HEADLINES, as_losses, evaluate
 from .tasks import Prediction, Task, first_ids
 from .txt import TxT
 
@@ -101,9 +101,8 @@ class Tuned:
         models = [self.model(**setting).fit(train, val) for setting in self.settings_]
         tables = [headlines(evaluate(model.predict(val), val, train=train)) for model in models]
         scores = pd.concat(tables, keys=range(len(models)), names=["setting", None]).reset_index("setting")
-        self.scores_ = scores.reset_index(drop=True)
-        loss = self.scores_["value"].where(self.scores_["metric"].isin(LOWER_IS_BETTER), -self.scores_["value"])
-        rank = loss.groupby(self.scores_["task"]).rank(na_option="bottom").groupby(self.scores_["setting"]).mean()
+        self.scores_ = scores = scores.reset_index(drop=True)
+        rank = as_losses(scores).groupby(scores["task"]).rank(na_option="bottom").groupby(scores["setting"]).mean()
         self.setting_, self.best_ = self.settings_[rank.idxmin()], models[rank.idxmin()]
         return self
 

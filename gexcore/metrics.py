@@ -318,6 +318,11 @@ def without_counts(scores: pd.DataFrame) -> pd.DataFrame:
     return scores[~scores["metric"].isin(["n", "horizon"])]
 
 
+def as_losses(scores: pd.DataFrame, value: str = "value") -> pd.Series:
+    """A column of a score table with the sign that makes less better in every metric."""
+    return scores[value].where(scores["metric"].isin(LOWER_IS_BETTER), -scores[value])
+
+
 def _check_samples(name: str, prediction: Prediction, samples: pd.Index) -> None:
     """Refuse predictions that do not cover exactly the test samples with numbers."""
     if isinstance(prediction, SurvivalPrediction):

@@ -13,7 +13,7 @@ import pandas as pd
 from scipy import stats
 
 from .comparison import headlines
-from .metrics import HEADLINES, LOWER_IS_BETTER
+from .metrics import HEADLINES, as_losses
 from .tasks import first_ids
 
 _BLOCK = ["cohort", "task", "metric"]
@@ -105,7 +105,7 @@ def _mean_losses(scores: pd.DataFrame) -> pd.DataFrame:
         )
         raise ValueError(message)
     rows = rows[rows.groupby(split)["value"].transform("count") > 0]
-    losses = rows["value"].where(rows["metric"].isin(LOWER_IS_BETTER), -rows["value"]).fillna(np.inf)
+    losses = as_losses(rows).fillna(np.inf)
     by_block = rows.assign(value=losses).pivot(index=split, columns="model", values="value").groupby(_BLOCK)
     n, n_splits = by_block.count().stack(), by_block.size()
     short = [

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from .comparison import differences, paired_difference
-from .metrics import LOWER_IS_BETTER
+from .metrics import as_losses
 
 TABLE_1 = {  # the metrics of TxT's Table 1, two of each kind of task, and their names there
     "c_index": "C-index",
@@ -71,8 +71,7 @@ def score_table(summary: pd.DataFrame, *, interval: bool = False) -> pd.DataFram
         message = f"a table shows one cohort, the summary has {', '.join(names) or 'none'}"
         raise ValueError(message)
     shown = summary[summary["metric"].isin(TABLE_1)]
-    sign = np.where(shown["metric"].isin(LOWER_IS_BETTER), -1, 1)
-    best = (sign * shown["mean"]).groupby([shown["task"], shown["metric"]]).rank(ascending=False, method="min") == 1
+    best = as_losses(shown, "mean").groupby([shown["task"], shown["metric"]]).rank(method="min") == 1
     digits = np.where(shown["metric"] == "mae", 2, 3)
     text = []
     for row, star, n in zip(shown.itertuples(), best, digits, strict=True):
