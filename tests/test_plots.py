@@ -170,6 +170,12 @@ def test_a_matrix_with_negative_values_is_coloured_symmetrically_and_a_small_one
     assert plots.plot_matrix(matrix.abs(), label="Strength", ax=plt.figure().gca()).images[0].get_clim() == (0, 1)
 
 
+def test_a_cell_without_a_value_has_no_number_in_it():
+    matrix = pd.DataFrame({"a": [0.25, np.nan], "b": [0.5, 1.0]})
+    ax = plots.plot_matrix(matrix, label="Correlation", ax=plt.figure().gca())
+    assert texts(ax) == ["0.25", "0.5", "1"]
+
+
 def test_the_theme_is_white_open_and_safe_for_the_colour_blind():
     assert mpl.rcParams["figure.facecolor"] == "white"
     assert mpl.rcParams["axes.spines.top"] is False

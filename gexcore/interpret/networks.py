@@ -120,7 +120,6 @@ class NetworkCollector:
         self.counts: dict[Any, np.ndarray] = {}
         self.strength: dict[Any, np.ndarray] = {}
         self._degrees: list[tuple[pd.Index, Tensor, Tensor]] = []
-        self._strongest: Tensor | None = None
 
     def add(self, block: AttentionBlock) -> None:
         if not self.sizes:
@@ -128,10 +127,11 @@ class NetworkCollector:
         chosen = chosen_layers(self.layers, block.n_layers)
         if block.layer not in chosen:
             return
-        strongest = block.weights.amax(1)  # (B, G, G): over heads
-        if block.layer != min(chosen):
-            strongest = torch.maximum(self._strongest, strongest)
-        self._strongest = strongest
+        strongest = self._strongest[: len(block.samples)]  # (B, G, G): over heads and layers so far
+        if block.layer == min(chosen):
+            strongest.zero_()
+        for head in block.weights.unbind(1):
+            torch.maximum(strongest, head, out=strongest)
         if block.layer == max(chosen):
             self._finish(block, strongest)
 
@@ -142,11 +142,16 @@ class NetworkCollector:
         for group in [EVERYONE, *self.groups.groupby(self.groups, observed=False).groups]:
             self.sizes[group] = 0
             self.counts[group], self.strength[group] = np.zeros((n, n), "int32"), np.zeros((n, n), "float32")
+        # No later block has more samples. Made anew for each block, between the small results that are kept, these
+        # would leave holes in memory that grow with the cohort.
+        self._strongest = torch.empty_like(block.weights[:, 0])
+        self._edges = torch.empty_like(self._strongest, dtype=torch.bool)
 
     def _finish(self, block: AttentionBlock, strongest: Tensor) -> None:
-        edges = strongest > self.threshold  # (B, query, key)
+        edges = torch.gt(strongest, self.threshold, out=self._edges[: len(strongest)])  # (B, query, key)
         edges.diagonal(dim1=1, dim2=2).fill_(False)  # that a gene attends to itself says nothing of a pair  # noqa: FBT003
-        self._degrees.append((block.samples, *(edges.sum(axis, dtype=torch.int32).cpu() for axis in (1, 2))))
+        degrees = (edges.sum(axis, dtype=torch.int32).cpu() for axis in (1, 2))
+        self._degrees.append((block.samples, *degrees))
         by_key, weight = (t.transpose(1, 2).cpu().numpy() for t in (edges, strongest))
         for sample, own_edges, own_weight in zip(block.samples, by_key, weight, strict=True):
             for group in {EVERYONE, self.groups.get(sample, EVERYONE)}:

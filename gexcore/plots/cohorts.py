@@ -117,7 +117,7 @@ def _name_blocks(ax: Axes, labels: pd.Series, *, axis: str) -> None:
 def plot_matrix(matrix: pd.DataFrame, *, label: str, limit: float | None = None, ax: Axes | None = None) -> Axes:
     """Heatmap of square cells, for attention, correlation or confusion.
 
-    Names are shown up to 40 rows or columns, values up to 10.
+    Names are shown up to 40 rows or columns, values up to 10. A cell without a value is grey.
 
     Parameters
     ----------
@@ -143,8 +143,9 @@ def plot_matrix(matrix: pd.DataFrame, *, label: str, limit: float | None = None,
         ax.set(xticks=[], yticks=[])
     if max(matrix.shape) <= 10:
         for (row, column), value in np.ndenumerate(values):
-            ink = "white" if abs(value) > 0.6 * limit else "0.2"
-            ax.text(column, row, f"{value:.3g}", ha="center", va="center", fontsize=8, color=ink)
+            if np.isfinite(value):
+                ink = "white" if abs(value) > 0.6 * limit else "0.2"
+                ax.text(column, row, f"{value:.3g}", ha="center", va="center", fontsize=8, color=ink)
     ax.set(xlabel=matrix.columns.name or "", ylabel=matrix.index.name or "")
     return ax
 
