@@ -265,8 +265,8 @@ if record:
 # survival, in months; the last row is CCL19.
 
 # %%
-tcga = pd.read_csv("recorded/gene_effects_tcga_brca.csv").query("task == 'os'")
-tcga = tcga.set_index("gene")
+both = pd.read_csv("recorded/gene_effects_tcga_brca.csv").set_index("gene")
+tcga = both[both["task"] == "os"]
 columns = ["effect", "low", "high", "p", "q", "same_sign"]
 pd.concat([tcga.head(10), tcga.loc[["CCL19"]]])[columns].round(3)
 
@@ -306,6 +306,9 @@ if truth is not None:
         glue(f"background_{name}", float(recovered.loc[row, background]), display=False)
     glue("by_chance", float(100 * permuted["p < 0.05"].mean()), display=False)
     found = pd.DataFrame(rows_by_kind).T["p < 0.05"]
+    ccl19 = both.loc["CCL19"].set_index("task")["effect"]
+    glue("ccl19_os", float(ccl19["os"]), display=False)
+    glue("ccl19_pfi", float(ccl19["pfi"]), display=False)
     glue("planted_found", float(100 * found["risk or protective"]), display=False)
     glue("background_found", float(100 * found["background"]), display=False)
 
@@ -329,5 +332,9 @@ if truth is not None:
 #   by each of them. Nothing that stays within one cohort can correct for it.
 # - **The paper's claim** that effects are consistent holds: nearly all large effects have the same sign in all models.
 #   That they are *right* follows only as far as the areas above go.
+# - **On breast cancers of TCGA** CCL19 raised lowers the risk, as the paper found: by all five models for progression
+#   ({glue:text}`ccl19_pfi:.1f}` months), by three of five for death ({glue:text}`ccl19_os:.1f}`, and the interval holds zero).
+#   No single gene has a q below 0.05. Among sets, the genes of the estrogen response lower the risk of death, and the
+#   probabilities of the subtypes follow proliferation and estrogen response as every textbook has it.
 # - **What to doubt.** A gene that goes with a prognostic regulator gets part of its effect, though changing it would
 #   do nothing. Perturbation shows what a model would predict, not what a treatment would do.

@@ -49,4 +49,3 @@ def test_memory_does_not_grow_with_the_cohort():
     record(table, "reading_attention")
     few, many = table["peak_mb"]
     assert many < few + 50  # results and expression themselves: 20 kB a patient
-    assert table["seconds"].iloc[1] < 12 * table["seconds"].iloc[0]
