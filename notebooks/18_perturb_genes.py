@@ -20,9 +20,7 @@ cohort: str = "demo"  # a known cohort, or what the files below are called
 n_models: int = 3  # one for each random division into training, validation and test
 shift: float = 1.0  # standard deviations
 max_epochs: int = 0  # of TxT; 0 leaves it to the preset
-n_genes: int = (
-    0  # those that vary most in the training part of the first division; 0: all
-)
+n_genes: int = 0  # those that vary most in training; 0: all
 unit: str = "months"  # of survival
 watched: str = ""  # genes that are kept and shown in any case, by name
 expression: str = ""  # a cohort of your own: samples x genes
@@ -333,7 +331,7 @@ if truth is not None:
 # - **The paper's claim** that effects are consistent holds: nearly all large effects have the same sign in all models.
 #   That they are *right* follows only as far as the areas above go.
 # - **On breast cancers of TCGA** CCL19 raised lowers the risk, as the paper found: by all five models for progression
-#   ({glue:text}`ccl19_pfi:.1f}` months), by three of five for death ({glue:text}`ccl19_os:.1f}`, and the interval holds zero).
+#   ({glue:text}`ccl19_pfi:.1f` months), by three of five for death ({glue:text}`ccl19_os:.1f`, and the interval holds zero).
 #   No single gene has a q below 0.05. Among sets, the genes of the estrogen response lower the risk of death, and the
 #   probabilities of the subtypes follow proliferation and estrogen response as every textbook has it.
 # - **What to doubt.** A gene that goes with a prognostic regulator gets part of its effect, though changing it would

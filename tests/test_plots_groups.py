@@ -1,4 +1,4 @@
-"""Figures of two groups: points, bars, boxes and words against the tables they are drawn from."""
+"""Figures of two groups and of gene scores: points, bars, boxes and words against the tables they are drawn from."""
 
 import matplotlib as mpl
 import numpy as np
@@ -6,9 +6,9 @@ import pandas as pd
 import pytest
 from matplotlib import pyplot as plt
 
-from gexcore.interpret.enrichment import enriched_sets
+from gexcore.interpret.enrichment import enriched_sets, told_apart
 from gexcore.interpret.groups import compare_frequencies, compare_values
-from gexcore.plots.groups import plot_boxes, plot_enrichment, plot_volcano
+from gexcore.plots.groups import plot_areas, plot_boxes, plot_enrichment, plot_volcano
 
 pytestmark = pytest.mark.usefixtures("canvas")
 GENES = [f"GENE{i}" for i in range(200)]
@@ -173,3 +173,39 @@ def test_nothing_to_draw_is_said(frequencies, values, groups):
 def test_names_that_are_not_those_of_the_groups_are_refused(frequencies):
     with pytest.raises(ValueError, match=r"groups as \('1', '2'\), the table has core genes of \['high', 'low'\]"):
         plot_volcano(frequencies)
+
+
+# ------------------------------------------------------------------------------------------------ areas
+
+
+@pytest.fixture
+def areas():
+    """A score that knows the first 20 genes and one that does not, each of two models."""
+    rng, rows = np.random.default_rng(0), []
+    for model in ("trained", "untrained"):
+        for reading, lift in (("effect", 3.0), ("attention", 0.0)):
+            scores = pd.Series(rng.normal(size=200), GENES)
+            scores[:20] += lift * (model == "trained")
+            rows.append({"of": model, "reading": reading} | told_apart(scores, GENES[:20], n_draws=200))
+    return pd.DataFrame(rows)
+
+
+def test_an_area_stands_in_its_row_in_the_look_of_its_kind_over_the_range_of_chance(areas):
+    _, (left, right) = plt.subplots(1, 2)
+    assert plot_areas(areas, rows="reading", kinds="of", ax=left) is left
+    assert not right.has_data()
+    assert [t.get_text() for t in left.get_yticklabels()] == ["effect", "attention"]
+    assert left.yaxis_inverted()
+    for part, (name, own) in zip(left.collections, areas.groupby("of"), strict=True):
+        assert part.get_label() == name
+        np.testing.assert_allclose(part.get_offsets(), np.column_stack([own["area"], [0, 1]]))
+    first, second = (tuple(part.get_facecolor()[0]) for part in left.collections)
+    assert first != second
+    (band,) = left.patches
+    assert (band.get_x(), band.get_x() + band.get_width()) == pytest.approx((areas["low"].mean(), areas["high"].mean()))
+    assert len(plot_areas(areas, rows="reading", ax=right).collections) == 1
+
+
+def test_without_an_area_there_is_nothing_to_draw(areas):
+    with pytest.raises(ValueError, match="the table has no area"):
+        plot_areas(areas[:0], rows="reading")

@@ -4,7 +4,7 @@ returns them; nothing is shown or saved. :func:`use_theme` sets the one look the
 
 from .attention import plot_against_chance, plot_attended
 from .cohorts import plot_expression, plot_labels, plot_matrix
-from .groups import plot_boxes, plot_enrichment, plot_volcano
+from .groups import plot_areas, plot_boxes, plot_enrichment, plot_volcano
 from .networks import plot_network
 from .panels import plot_panel_curves
 from .patients import plot_embedding
@@ -18,6 +18,7 @@ from .theme import METRIC_NAMES, use_theme
 __all__ = [
     "METRIC_NAMES",
     "plot_against_chance",
+    "plot_areas",
     "plot_attended",
     "plot_boxes",
     "plot_calibration",

@@ -1,4 +1,6 @@
-"""Figures of what differs between two groups of patients: selected genes, gene sets among them, values."""
+"""Figures of what differs between two groups of patients, selected genes, gene sets among them, values; and of how well
+scores of genes tell a set apart.
+"""
 
 from __future__ import annotations
 
@@ -12,10 +14,11 @@ from matplotlib.axes import Axes
 from matplotlib.transforms import Bbox
 
 from ..interpret.groups import compare_values, two_groups
-from .theme import GREY
+from .theme import GREY, LIGHT_GREY
 
 _LEVEL = 0.05
 _COLORS = ("C0", "C1")  # of the first and the second group
+_DOTS = [("o", "C0"), ("x", GREY), ("D", "C1"), ("s", "0.2")]  # kinds in one row, by shape and colour
 _BESIDE = {"va": "center", "fontsize": 9, "color": "0.3"}
 
 
@@ -142,6 +145,34 @@ def plot_boxes(
     ax.tick_params(axis="x", length=0)
     ax.set(xlim=(-0.5, values.shape[1] - 0.5), ylim=(low - 0.05 * (high - low), high + 0.16 * (high - low)))
     ax.legend(loc="lower right", bbox_to_anchor=(1.0, 1.0), borderaxespad=0.2, ncols=2)
+    return ax
+
+
+def plot_areas(areas: pd.DataFrame, *, rows: str, kinds: str | None = None, ax: Axes | None = None) -> Axes:
+    """A dot per score for how well it tells some genes apart: 1 always, 0.5 as dice do; the range of chance in grey.
+
+    Parameters
+    ----------
+    areas : pandas.DataFrame
+        A row per score with what :func:`gexcore.interpret.told_apart` returned of it, all for as many genes.
+    rows : str
+        Column that names the row a dot stands in, in order of first appearance.
+    kinds : str, optional
+        Column of up to four kinds of dots.
+    ax : matplotlib.axes.Axes, optional
+        Where to draw.
+    """
+    _check_rows(areas, "area")
+    ax = ax or plt.gca()
+    ax.axvspan(areas["low"].mean(), areas["high"].mean(), color=LIGHT_GREY, linewidth=0, zorder=0)
+    ax.axvline(0.5, color=GREY, linewidth=0.8, linestyle="--", zorder=0)
+    names = pd.Index(areas[rows].unique())
+    parts = [("", areas)] if kinds is None else list(areas.groupby(kinds, sort=False))
+    for (name, part), (marker, color) in zip(parts, _DOTS[: len(parts)], strict=True):
+        look = {"s": 20, "alpha": 0.8, "linewidth": 1 if marker == "x" else 0}
+        ax.scatter(part["area"], names.get_indexer(part[rows]), label=name, marker=marker, color=color, **look)
+    ax.set_yticks(range(len(names)), names)
+    ax.set(ylim=(len(names) - 0.5, -0.5), xlim=(-0.02, 1.02), xticks=[0, 0.5, 1], xlabel="Area under the ROC curve")
     return ax
 
 
