@@ -518,7 +518,7 @@ glue("fair_change", float(change), display=False)
 #   average, in untrained networks in {glue:text}`sets_untrained:.1f`, and in {glue:text}`sets_random:.1f` where gene
 #   vectors are random. Genes of a pathway are neighbours in the network, have similar vectors, and receive similar
 #   attention whatever the weights are. Any two networks started from such vectors differ in pathways.
-# - With a row for each model nothing is decided at four seeds: {glue:text}`decided` genes with q below 0.05 in all four
+# - A row for each model decides next to nothing at four seeds: {glue:text}`decided` genes with q below 0.05 in all four
 #   comparisons together.
 # - **The idea behind the test holds, the test does not.** Twenty pairs that start from the same weights and differ in
 #   nothing but the features' labels show that features do draw attention: to the genes tied to grade (area

@@ -530,7 +530,8 @@ glue("effect_seeds_full", float(low), display=False)
 #   (rank correlation with perturbation {glue:text}`rho_risk:.2f`). It is another ranking with each seed (at most
 #   {glue:text}`rho_seeds:.2f`, in size), and nearly the same one with other labels (at least
 #   {glue:text}`rho_labels:.2f`) and without any training ({glue:text}`rho_untrained:.2f`). What it shows are the
-#   weights the network was started with. Degrees in the attention networks are no better.
+#   weights the network was started with. Degrees in the attention networks are no better. The
+#   like was found in models of language before {cite}`jain2019`.
 # - Integrated gradients and perturbation agree with each other ({glue:text}`rho_both:.2f`), change with the labels (at
 #   most {glue:text}`rho_effect_labels:.2f` is left), and tell the genes of the hazard from background (area
 #   {glue:text}`area_effect:.2f`, attention {glue:text}`area_attention:.2f` at best).
@@ -553,5 +554,5 @@ glue("effect_seeds_full", float(low), display=False)
 #   particular.
 # - **What to doubt.** This model reads expression from the tokens as well ({doc}`08_ablate_parts`), and can leave its
 #   attention as it was. A deep network without that path might have to use it; here such a one learns nothing.
-#   Attention was averaged over heads and patients, which may hide a head that knows more {cite}`jain2019`. Three
+#   Attention was averaged over heads and patients, which may hide a head that knows more. Three
 #   seeds are few for a correlation between them, and the line at 0.5 is drawn by hand.
