@@ -45,7 +45,9 @@ def plot_network(graph: nx.DiGraph, *, center: str | None = None, n_genes: int =
     around = sorted(sorted(heaviest, key=heaviest.get, reverse=True)[:n_genes])  # families stand together by name
     angle = np.pi / 2 - 2 * np.pi * np.arange(len(around)) / max(len(around), 1)
     place = {center: (0.0, 0.0)} | dict(zip(around, zip(np.cos(angle), np.sin(angle), strict=True), strict=True))
-    shown = graph.subgraph(place)
+    shown = nx.DiGraph()  # a subgraph of networkx has its nodes in the order of a set, another one in every process
+    shown.add_nodes_from(place)
+    shown.add_edges_from(edge for edge in graph.edges(data=True) if edge[0] in place and edge[1] in place)
     blue, orange = (sns.color_palette("colorblind")[i] for i in (0, 1))
     most = max((weight for *_, weight in shown.edges(data="weight")), default=1.0)
     sizes = [120 if gene == center else 45 for gene in shown]
