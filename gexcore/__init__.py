@@ -15,7 +15,7 @@ each imports only from floors below its own:
    ``imputation`` cells hidden and restored
 6. ``gexbert`` the other one; ``comparison`` what repeated splits say; ``panels`` of few genes; ``anchors`` restored
    for survival
-7. ``finetuning`` joins the two; ``interpret`` what a model's parts are worth; ``ranks`` over many cohorts and tasks;
+7. ``finetuning`` joins the two; ``interpret`` what a model has learned; ``ranks`` over many cohorts and tasks;
    ``scores`` of a benchmark; ``methods`` of the two papers by name
 8. ``bench`` compares them on the same splits; ``plots`` every figure
 9. ``cli`` the command line
