@@ -274,14 +274,32 @@ def paired_difference(a: pd.Series, b: pd.Series, *, test_ratio: float, level: f
         ``difference``, ``low``, ``high`` (interval at ``level``), ``p`` (two-sided), ``splits``; interval and p are NaN
         with fewer than two splits or where all differences are equal.
     """
-    difference = (a - b).dropna()
-    n = len(difference)
-    error = np.sqrt(difference.var(ddof=1) * (1 / n + test_ratio)) if n > 1 else np.nan
-    mean, row = difference.mean(), {"low": np.nan, "high": np.nan, "p": np.nan}
-    if error > 0:
-        low, high = stats.t.interval(level, n - 1, loc=mean, scale=error)
-        row = {"low": low, "high": high, "p": 2 * stats.t.sf(abs(mean) / error, n - 1)}
-    return {"difference": mean, **row, "splits": n}
+    row = corrected_t((a - b).to_frame().T, test_ratio=test_ratio, level=level).iloc[0]
+    values = {"difference": row["mean"]} | {name: row[name] for name in ("low", "high", "p")}
+    return {**values, "splits": int(row["splits"])}
+
+
+def corrected_t(differences: pd.DataFrame, *, test_ratio: float, level: float = 0.95) -> pd.DataFrame:
+    """The interval and test of :func:`paired_difference` for many differences at once.
+
+    Parameters
+    ----------
+    differences : pandas.DataFrame
+        A row per comparison, a column per split; NaN is left out.
+    test_ratio, level : float
+        As there.
+
+    Returns
+    -------
+    pandas.DataFrame
+        mean, low, high, p, splits; a row per comparison.
+    """
+    mean, n = differences.mean(axis=1), differences.count(axis=1)
+    error = np.sqrt(differences.var(axis=1, ddof=1) * (1 / n.where(n > 0) + test_ratio))
+    error = error.where(error > 0)  # with one split, or where all say the same, there is none
+    half = error * stats.t.ppf((1 + level) / 2, n - 1)
+    p = 2 * stats.t.sf(mean.abs() / error, n - 1)
+    return pd.DataFrame({"mean": mean, "low": mean - half, "high": mean + half, "p": p, "splits": n})
 
 
 def false_discovery_rate(p: pd.Series) -> pd.Series:

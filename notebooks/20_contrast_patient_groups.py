@@ -20,9 +20,7 @@ cohort: str = "demo"  # a known cohort, or what the files below are called
 subtype_task: str = "subtype"  # the classification that names the subtype
 subtype: str = "hormonal"
 seed: int = 0  # of the division and the model
-threshold: float = (
-    3.0  # weight of an edge, in even shares (1 / genes); the paper's is 10
-)
+threshold: float = 3.0  # weight of an edge, in even shares; the paper's is 10
 n_sd: float = 2.0  # a hub's degree exceeds the mean by so many standard deviations
 max_epochs: int = 0  # of TxT; 0 leaves it to the preset
 n_genes: int = 0  # those that vary most in training; 0: all

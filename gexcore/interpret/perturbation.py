@@ -17,7 +17,7 @@ from anndata import AnnData
 from scipy import stats
 
 from ..cohort import as_cohort
-from ..comparison import false_discovery_rate
+from ..comparison import corrected_t, false_discovery_rate
 from ..tasks import ClassPrediction, CohortWarning, Prediction, SurvivalPrediction, first_ids
 
 _DIRECTIONS = {"up": 1.0, "down": -1.0}
@@ -143,15 +143,11 @@ def gene_effects(
         effect = table.fillna({"output": ""}).set_index(needed[:-1])["effect"]
         steps.append((effect.xs("up", level="direction") - effect.xs("down", level="direction")) / 2)
     by_model = pd.concat(steps, axis=1, keys=range(len(steps)), sort=False)  # (effects, S)
-    # paired_difference against zero, for all genes at once
-    mean, models = by_model.mean(axis=1), by_model.count(axis=1)
-    error = np.sqrt(by_model.var(axis=1, ddof=1) * (1 / models.where(models > 0) + test_ratio))
-    error = error.where(error > 0)
-    half = error * stats.t.ppf(0.975, models - 1)
-    p = pd.Series(2 * stats.t.sf(mean.abs() / error, models - 1), by_model.index)
+    tested = corrected_t(by_model, test_ratio=test_ratio).rename(columns={"mean": "effect", "splits": "models"})
+    mean, models = tested["effect"], tested["models"]
     agree = np.sign(by_model).eq(np.sign(mean), axis=0).sum(axis=1) / models.where((models > 0) & (mean != 0))
-    values = {"effect": mean, "low": mean - half, "high": mean + half, "p": p, "q": p}
-    effects = pd.DataFrame({**values, "same_sign": agree, "models": models}).reset_index()
+    effects = tested.assign(q=tested["p"], same_sign=agree).reset_index()
+    effects = effects[[*_OF_EFFECT, "effect", "low", "high", "p", "q", "same_sign", "models"]]
     parts = effects.groupby(["task", "output"], sort=False)
     effects["q"] = parts["p"].transform(false_discovery_rate)
     order = np.lexsort([-effects["effect"].abs(), parts.ngroup()])
