@@ -5,9 +5,11 @@ measured. ``import gexcore as gx`` reaches everything a notebook needs. The modu
 each imports only from floors below its own:
 
 1. ``tasks`` what is predicted; ``tables`` files; ``losses``; ``multitask`` several gradients, one step;
-   ``attention`` conditioned on expression; ``transformer`` over any panel; ``checkpoint`` one file per model
-2. ``cohort`` everything becomes one AnnData; ``scaling``; ``levels`` of expression; ``network`` gene vectors from
-   STRING; ``gaussian`` restores missing genes in closed form; ``heads`` from gene vectors to predictions; ``resume``
+   ``attention`` conditioned on expression; ``transformer`` over any panel; ``checkpoint`` one file per model;
+   ``identifiers`` what kind of name a gene has
+2. ``cohort`` everything becomes one AnnData; ``gene_tables`` from identifiers to symbols; ``scaling``; ``levels`` of
+   expression; ``network`` gene vectors from STRING; ``gaussian`` restores missing genes in closed form; ``heads`` from
+   gene vectors to predictions; ``resume``
 3. ``simulate`` cohorts with known truth; ``sources`` known cohorts; ``genes`` chosen, aligned, harmonised; ``splits``;
    ``coexpression`` gene vectors from the samples; ``mixture`` the linear path; ``training``
 4. ``estimator`` fits networks to tasks; ``restorer`` the network of GexBERT
