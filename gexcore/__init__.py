@@ -12,7 +12,8 @@ each imports only from floors below its own:
    gene vectors to predictions; ``resume``
 3. ``simulate`` cohorts with known truth; ``sources`` known cohorts; ``genes`` chosen, aligned, harmonised; ``splits``;
    ``coexpression`` gene vectors from the samples; ``mixture`` the linear path; ``training``
-4. ``estimator`` fits networks to tasks; ``restorer`` the network of GexBERT
+4. ``estimator`` fits networks to tasks; ``restorer`` the network of GexBERT; ``preprocessing`` from the files of a
+   cohort to the table a model is trained on
 5. ``txt`` the one model; ``baselines`` its rivals; ``pretraining`` by hiding genes; ``metrics`` one tidy score table;
    ``imputation`` cells hidden and restored
 6. ``gexbert`` the other one; ``comparison`` what repeated splits say; ``panels`` of few genes; ``anchors`` restored
@@ -36,6 +37,7 @@ from . import (
     network,
     panels,
     plots,
+    preprocessing,
     ranks,
     scores,
     simulate,
@@ -83,6 +85,7 @@ __all__ = [
     "network",
     "panels",
     "plots",
+    "preprocessing",
     "ranks",
     "read_cohort",
     "read_gene_sets",
