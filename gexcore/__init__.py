@@ -17,8 +17,9 @@ each imports only from floors below its own:
    for survival
 7. ``finetuning`` joins the two; ``interpret`` what a model has learned; ``ranks`` over many cohorts and tasks;
    ``scores`` of a benchmark; ``methods`` of the two papers by name
-8. ``bench`` compares them on the same splits; ``plots`` every figure
-9. ``cli`` the command line
+8. ``bench`` compares them on the same splits; ``plots`` every figure; ``models`` read from their files
+9. ``report`` one page of html
+10. ``cli`` the command line
 """
 
 from . import (
@@ -35,6 +36,7 @@ from . import (
     panels,
     plots,
     ranks,
+    report,
     scores,
     simulate,
     splits,
@@ -45,6 +47,7 @@ from .finetuning import FineTuned
 from .genes import OnSelectedGenes, gene_report, harmonise, select_genes
 from .gexbert import GexBERT
 from .metrics import evaluate
+from .models import load_model
 from .sources import data_path, load_cohort, load_tasks, load_truth, read_study
 from .splits import split
 from .tables import read_gene_sets
@@ -75,6 +78,7 @@ __all__ = [
     "imputation",
     "interpret",
     "load_cohort",
+    "load_model",
     "load_tasks",
     "load_truth",
     "metrics",
@@ -85,6 +89,7 @@ __all__ = [
     "read_cohort",
     "read_gene_sets",
     "read_study",
+    "report",
     "scores",
     "select_genes",
     "simulate",
