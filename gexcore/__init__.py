@@ -5,12 +5,15 @@ measured. ``import gexcore as gx`` reaches everything a notebook needs. The modu
 each imports only from floors below its own:
 
 1. ``tasks`` what is predicted; ``tables`` files; ``losses``; ``multitask`` several gradients, one step;
-   ``attention`` conditioned on expression; ``transformer`` over any panel; ``checkpoint`` one file per model
-2. ``cohort`` everything becomes one AnnData; ``scaling``; ``levels`` of expression; ``network`` gene vectors from
-   STRING; ``gaussian`` restores missing genes in closed form; ``heads`` from gene vectors to predictions; ``resume``
+   ``attention`` conditioned on expression; ``transformer`` over any panel; ``checkpoint`` one file per model;
+   ``identifiers`` what kind of name a gene has
+2. ``cohort`` everything becomes one AnnData; ``gene_tables`` from identifiers to symbols; ``scaling``; ``levels`` of
+   expression; ``network`` gene vectors from STRING; ``gaussian`` restores missing genes in closed form; ``heads`` from
+   gene vectors to predictions; ``resume``
 3. ``simulate`` cohorts with known truth; ``sources`` known cohorts; ``genes`` chosen, aligned, harmonised; ``splits``;
    ``coexpression`` gene vectors from the samples; ``mixture`` the linear path; ``training``
-4. ``estimator`` fits networks to tasks; ``restorer`` the network of GexBERT
+4. ``estimator`` fits networks to tasks; ``restorer`` the network of GexBERT; ``preprocessing`` from the files of a
+   cohort to the table a model is trained on
 5. ``txt`` the one model; ``baselines`` its rivals; ``pretraining`` by hiding genes; ``metrics`` one tidy score table;
    ``imputation`` cells hidden and restored
 6. ``gexbert`` the other one; ``comparison`` what repeated splits say; ``panels`` of few genes; ``anchors`` restored
@@ -35,6 +38,7 @@ from . import (
     network,
     panels,
     plots,
+    preprocessing,
     ranks,
     report,
     scores,
@@ -85,6 +89,7 @@ __all__ = [
     "network",
     "panels",
     "plots",
+    "preprocessing",
     "ranks",
     "read_cohort",
     "read_gene_sets",

@@ -70,7 +70,7 @@ def read_table(path: str | os.PathLike) -> pd.DataFrame:
     except (UnicodeDecodeError, EOFError, gzip.BadGzipFile, zlib.error, csv.Error, pd.errors.ParserError) as error:
         message = f"{path}: not a complete UTF-8 text table ({error}); save or download it again"
         raise ValueError(message) from error
-    return table.set_axis(names[1:], axis=1)
+    return table.set_axis(names[1:], axis=1).rename_axis(index=names[0] or None)
 
 
 def read_gene_sets(path: str | os.PathLike) -> dict[str, list[str]]:
