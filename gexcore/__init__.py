@@ -12,15 +12,17 @@ each imports only from floors below its own:
    gene vectors to predictions; ``resume``
 3. ``simulate`` cohorts with known truth; ``sources`` known cohorts; ``genes`` chosen, aligned, harmonised; ``splits``;
    ``coexpression`` gene vectors from the samples; ``mixture`` the linear path; ``training``
-4. ``estimator`` fits networks to tasks; ``restorer`` the network of GexBERT
+4. ``estimator`` fits networks to tasks; ``restorer`` the network of GexBERT; ``preprocessing`` from the files of a
+   cohort to the table a model is trained on
 5. ``txt`` the one model; ``baselines`` its rivals; ``pretraining`` by hiding genes; ``metrics`` one tidy score table;
    ``imputation`` cells hidden and restored
 6. ``gexbert`` the other one; ``comparison`` what repeated splits say; ``panels`` of few genes; ``anchors`` restored
    for survival
 7. ``finetuning`` joins the two; ``interpret`` what a model has learned; ``ranks`` over many cohorts and tasks;
    ``scores`` of a benchmark; ``methods`` of the two papers by name
-8. ``bench`` compares them on the same splits; ``plots`` every figure
-9. ``cli`` the command line
+8. ``bench`` compares them on the same splits; ``plots`` every figure; ``models`` read from their files
+9. ``report`` one page of html
+10. ``cli`` the command line
 """
 
 from . import (
@@ -36,7 +38,9 @@ from . import (
     network,
     panels,
     plots,
+    preprocessing,
     ranks,
+    report,
     scores,
     simulate,
     splits,
@@ -47,6 +51,7 @@ from .finetuning import FineTuned
 from .genes import OnSelectedGenes, gene_report, harmonise, select_genes
 from .gexbert import GexBERT
 from .metrics import evaluate
+from .models import load_model
 from .sources import data_path, load_cohort, load_tasks, load_truth, read_study
 from .splits import split
 from .tables import read_gene_sets
@@ -77,16 +82,19 @@ __all__ = [
     "imputation",
     "interpret",
     "load_cohort",
+    "load_model",
     "load_tasks",
     "load_truth",
     "metrics",
     "network",
     "panels",
     "plots",
+    "preprocessing",
     "ranks",
     "read_cohort",
     "read_gene_sets",
     "read_study",
+    "report",
     "scores",
     "select_genes",
     "simulate",

@@ -81,6 +81,19 @@ def read_gene_table(table: str | os.PathLike | pd.DataFrame) -> pd.DataFrame:
     >>> read_gene_table(exported)["symbol"].to_dict()
     {'ENSG00000141510': 'TP53'}
     """
+    listed = read_gene_pairs(table)
+    several = listed.loc[listed["id"].duplicated(), "id"].unique()
+    if len(several):
+        message = f"{len(several)} identifiers stand for several symbols, first {first_ids(several)}; left out"
+        warnings.warn(message, CohortWarning, stacklevel=2)
+    return listed[~listed["id"].isin(several)].set_index("id")
+
+
+def read_gene_pairs(table: str | os.PathLike | pd.DataFrame) -> pd.DataFrame:
+    """All pairs of an identifier and a symbol in a gene table, columns ``id`` and ``symbol``.
+
+    As :func:`read_gene_table`, but with a row for every symbol of an identifier.
+    """
     given = table.copy() if isinstance(table, pd.DataFrame) else read_table(table)
     if not isinstance(given.index, pd.RangeIndex):
         given = given.reset_index()
@@ -96,11 +109,7 @@ def read_gene_table(table: str | os.PathLike | pd.DataFrame) -> pd.DataFrame:
     if listed.empty:
         message = f"no row of the gene table has both a symbol ({symbol!r}) and an identifier ({first_ids(ids)})"
         raise ValueError(message)
-    several = listed.loc[listed["id"].duplicated(), "id"].unique()
-    if len(several):
-        message = f"{len(several)} identifiers stand for several symbols, first {first_ids(several)}; left out"
-        warnings.warn(message, CohortWarning, stacklevel=2)
-    return listed[~listed["id"].isin(several)].set_index("id")
+    return listed
 
 
 def _columns(table: pd.DataFrame) -> tuple[str, list[str]]:
