@@ -6,7 +6,7 @@ each imports only from floors below its own:
 
 1. ``tasks`` what is predicted; ``tables`` files; ``losses``; ``multitask`` several gradients, one step;
    ``attention`` conditioned on expression; ``transformer`` over any panel; ``checkpoint`` one file per model;
-   ``identifiers`` what kind of name a gene has
+   ``identifiers`` what kind of name a gene has; ``units`` of follow-up
 2. ``cohort`` everything becomes one AnnData; ``gene_tables`` from identifiers to symbols; ``scaling``; ``levels`` of
    expression; ``network`` gene vectors from STRING; ``gaussian`` restores missing genes in closed form; ``heads`` from
    gene vectors to predictions; ``resume``
@@ -20,8 +20,9 @@ each imports only from floors below its own:
    for survival
 7. ``finetuning`` joins the two; ``interpret`` what a model has learned; ``ranks`` over many cohorts and tasks;
    ``scores`` of a benchmark; ``methods`` of the two papers by name
-8. ``bench`` compares them on the same splits; ``plots`` every figure
-9. ``cli`` the command line
+8. ``bench`` compares them on the same splits; ``plots`` every figure; ``models`` read from their files
+9. ``report`` one page of html
+10. ``cli`` the command line
 """
 
 from . import (
@@ -39,6 +40,7 @@ from . import (
     plots,
     preprocessing,
     ranks,
+    report,
     scores,
     simulate,
     splits,
@@ -49,6 +51,7 @@ from .finetuning import FineTuned
 from .genes import OnSelectedGenes, gene_report, harmonise, select_genes
 from .gexbert import GexBERT
 from .metrics import evaluate
+from .models import load_model
 from .sources import data_path, load_cohort, load_tasks, load_truth, read_study
 from .splits import split
 from .tables import read_gene_sets
@@ -79,6 +82,7 @@ __all__ = [
     "imputation",
     "interpret",
     "load_cohort",
+    "load_model",
     "load_tasks",
     "load_truth",
     "metrics",
@@ -90,6 +94,7 @@ __all__ = [
     "read_cohort",
     "read_gene_sets",
     "read_study",
+    "report",
     "scores",
     "select_genes",
     "simulate",

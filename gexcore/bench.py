@@ -241,7 +241,7 @@ def _read(path: Path) -> pd.DataFrame:
 def _keep(path: Path, table: pd.DataFrame, description: dict[str, Any]) -> None:
     """Write both files of a shard, the table last and in a single step: where it stands, all is there."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    _write(path.with_suffix(".json"), json.dumps(description | _provenance(), indent=1) + "\n")
+    _write(path.with_suffix(".json"), json.dumps(description | this_run(), indent=1) + "\n")
     _write(path, table.to_csv(index=False, lineterminator="\n"))
 
 
@@ -285,7 +285,8 @@ def _hash(*parts: Any) -> str:
     return digest.hexdigest()[:16]
 
 
-def _provenance() -> dict[str, Any]:
+def this_run() -> dict[str, Any]:
+    """Versions, command, machine and time of this process: what a record of its results says."""
     versions = {"python": platform.python_version()}
     for package in _PACKAGES:
         try:

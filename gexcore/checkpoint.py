@@ -71,6 +71,19 @@ def read_checkpoint(path: str | os.PathLike, kind: str) -> tuple[dict[str, Tenso
     ValueError
         Not a whole safetensors file, not written by gexcore, another kind of model, or a newer format.
     """
+    metadata, tensors = _read(path)
+    if metadata["kind"] != kind:
+        message = f"{path} holds a {metadata['kind']} model, not {kind}"
+        raise ValueError(message)
+    return tensors, metadata["config"]
+
+
+def read_kind(path: str | os.PathLike) -> str:
+    """The kind of model that a file holds, refused as by :func:`read_checkpoint`."""
+    return _read(path)[0]["kind"]
+
+
+def _read(path: str | os.PathLike) -> tuple[dict, dict[str, Tensor]]:
     if not Path(path).is_file():
         message = f"no model file at {path}"
         raise FileNotFoundError(message)
@@ -87,7 +100,4 @@ def read_checkpoint(path: str | os.PathLike, kind: str) -> tuple[dict[str, Tenso
     if metadata["format"] > FORMAT:
         message = f"{path} was written by gexcore {metadata['gexcore']}, a newer version; this one cannot read it"
         raise ValueError(message)
-    if metadata["kind"] != kind:
-        message = f"{path} holds a {metadata['kind']} model, not {kind}"
-        raise ValueError(message)
-    return tensors, metadata["config"]
+    return metadata, tensors

@@ -9,7 +9,7 @@ import gexcore
 ROOT = Path(gexcore.__file__).parent
 FLOORS = {
     module: int(floor)
-    for floor, text in re.findall(r"^(\d)\. (.*?)(?=^\d\. |\Z)", gexcore.__doc__, flags=re.MULTILINE | re.DOTALL)
+    for floor, text in re.findall(r"^(\d+)\. (.*?)(?=^\d+\. |\Z)", gexcore.__doc__, flags=re.MULTILINE | re.DOTALL)
     for module in re.findall(r"``(\w+)``", text)
 }
 

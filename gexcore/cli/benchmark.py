@@ -1,4 +1,4 @@
-"""The command line: ``gexcore benchmark`` fits methods to a cohort and keeps scores, ``gexcore collect`` reads them.
+"""``gexcore benchmark`` fits methods to a cohort and keeps their scores, ``gexcore collect`` makes one table of them.
 
 One method on one split is one file, so any number of these commands may fill the same folder at the same time.
 """
@@ -8,16 +8,15 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 
 from anndata import AnnData
 
-from .bench import METHODS, Context, benchmark, collect, provenance
-from .comparison import headlines, mean_scores
-from .scores import compare
-from .sources import read_study
-from .tasks import Task
+from ..bench import METHODS, Context, benchmark, collect, provenance
+from ..comparison import headlines, mean_scores
+from ..scores import compare
+from ..sources import read_study
+from ..tasks import Task
 
 _TASKS = """\
 The file of --tasks lists what is predicted, in JSON; a class or number without a "column" is in the column of its name:
@@ -32,28 +31,8 @@ methods:
 """
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; what is wrong with its arguments or files is one line and the exit status 2.
-
-    Examples
-    --------
-    >>> main(["benchmark", "--cohort", "demo", "--model", "oracle", "--out", "scores"])
-    Traceback (most recent call last):
-    SystemExit: 2
-    """
-    parser = _parser()
-    options = parser.parse_args(arguments)
-    try:
-        return options.command(options)
-    except (ValueError, KeyError, TypeError, OSError, ImportError) as error:
-        text = error.args[0] if isinstance(error, KeyError) else error
-        parser.error(str(text))
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="gexcore", description="Transformers for tumour transcriptomes.")
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
-
+def add(commands: argparse._SubParsersAction) -> None:
+    """Add both commands to those of a parser."""
     bench = commands.add_parser(
         "benchmark",
         help="fit methods to splits of a cohort and keep their scores",
@@ -89,7 +68,6 @@ def _parser() -> argparse.ArgumentParser:
     tables.set_defaults(command=_collect)
     tables.add_argument("folder", type=Path, metavar="FOLDER")
     tables.add_argument("--against", metavar="NAME", help="compare every method with this one, split by split")
-    return parser
 
 
 def _benchmark(options: argparse.Namespace) -> int:
@@ -129,7 +107,3 @@ def _study(options: argparse.Namespace) -> tuple[AnnData, list[Task], Context]:
         n_genes=options.n_genes,
     )
     return cohort, tasks, context
-
-
-if __name__ == "__main__":
-    sys.exit(main())
