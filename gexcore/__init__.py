@@ -8,16 +8,17 @@ each imports only from floors below its own:
    ``attention`` conditioned on expression; ``transformer`` over any panel; ``checkpoint`` one file per model
 2. ``cohort`` everything becomes one AnnData; ``scaling``; ``levels`` of expression; ``network`` gene vectors from
    STRING; ``gaussian`` restores missing genes in closed form; ``heads`` from gene vectors to predictions; ``resume``
-3. ``simulate`` cohorts with known truth; ``sources`` known cohorts; ``genes`` chosen, aligned, harmonised; ``splits``;
+3. ``simulate`` cohorts with known truth; ``genes`` chosen, aligned, harmonised; ``splits``;
    ``coexpression`` gene vectors from the samples; ``mixture`` the linear path; ``training``
-4. ``estimator`` fits networks to tasks; ``restorer`` the network of GexBERT
+4. ``estimator`` fits networks to tasks; ``restorer`` the network of GexBERT; ``sources`` known cohorts, networks and
+   gene sets, those of the public fetched
 5. ``txt`` the one model; ``baselines`` its rivals; ``pretraining`` by hiding genes; ``metrics`` one tidy score table;
    ``imputation`` cells hidden and restored
 6. ``gexbert`` the other one; ``comparison`` what repeated splits say; ``panels`` of few genes; ``anchors`` restored
    for survival
 7. ``finetuning`` joins the two; ``interpret`` what a model has learned; ``ranks`` over many cohorts and tasks;
    ``scores`` of a benchmark; ``methods`` of the two papers by name
-8. ``bench`` compares them on the same splits; ``plots`` every figure
+8. ``bench`` compares them on the same splits; ``plots`` every figure; ``cli_fetch`` a command of the next floor
 9. ``cli`` the command line
 """
 
@@ -45,7 +46,17 @@ from .finetuning import FineTuned
 from .genes import OnSelectedGenes, gene_report, harmonise, select_genes
 from .gexbert import GexBERT
 from .metrics import evaluate
-from .sources import data_path, load_cohort, load_tasks, load_truth, read_study
+from .sources import (
+    data_path,
+    fetch,
+    list_sources,
+    load_cohort,
+    load_gene_sets,
+    load_network,
+    load_tasks,
+    load_truth,
+    read_study,
+)
 from .splits import split
 from .tables import read_gene_sets
 from .tasks import Classification, CohortWarning, Regression, Survival
@@ -70,11 +81,15 @@ __all__ = [
     "comparison",
     "data_path",
     "evaluate",
+    "fetch",
     "gene_report",
     "harmonise",
     "imputation",
     "interpret",
+    "list_sources",
     "load_cohort",
+    "load_gene_sets",
+    "load_network",
     "load_tasks",
     "load_truth",
     "metrics",
