@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from dataclasses import MISSING, fields
 from pathlib import Path
 from typing import NamedTuple
 
@@ -81,15 +82,37 @@ def read_tasks(path: str | os.PathLike) -> list[Task]:
 
     Raises
     ------
+    FileNotFoundError
+        No such file.
     ValueError
         Not such a list, an unknown kind, a key too many or too few.
     """
-    text = Path(path).read_text(encoding="utf-8")
+    path = Path(path)
+    if not path.is_file():
+        message = f"{path}: {'a folder, not a file' if path.is_dir() else 'no such file'}"
+        raise FileNotFoundError(message)
     try:
-        return [_KINDS[entry.pop("kind")](**entry) for entry in json.loads(text)]
-    except (json.JSONDecodeError, AttributeError, KeyError, TypeError) as error:
-        message = (
-            f"{path} is not a list of tasks ({type(error).__name__}: {error}); a task is an object with a kind "
-            f"({', '.join(_KINDS)}), a name, and time and event (survival) or a column"
-        )
+        entries = json.loads(path.read_bytes())
+    except ValueError as error:
+        where = f" in line {error.lineno}" if isinstance(error, json.JSONDecodeError) else ""
+        message = f"{path} is not a list of tasks: no valid JSON{where}; was it cut short?"
         raise ValueError(message) from error
+    if not isinstance(entries, list) or not entries:
+        message = f"{path} is not a list of tasks: it must be [ ... ] with an object {{ ... }} for each"
+        raise ValueError(message)
+    return [_task(entry, f"{path} is not a list of tasks: entry {number}") for number, entry in enumerate(entries, 1)]
+
+
+def _task(entry: object, which: str) -> Task:
+    kind = _KINDS.get(entry.get("kind")) if isinstance(entry, dict) else None
+    if kind is None:
+        message = f"{which} has no known kind; the kinds are {', '.join(_KINDS)}"
+        raise ValueError(message)
+    settings = {key: value for key, value in entry.items() if key != "kind"}
+    required = {field.name for field in fields(kind) if field.default is MISSING}
+    lacking, strange = required - settings.keys(), settings.keys() - {field.name for field in fields(kind)}
+    if lacking or strange or not all(isinstance(value, str) for value in settings.values()):
+        keys = ", ".join(field.name for field in fields(kind))
+        message = f"{which} has {', '.join(settings) or 'nothing'}, but a {kind.kind} has {keys}, all of them text"
+        raise ValueError(message)
+    return kind(**settings)
