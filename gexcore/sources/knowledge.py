@@ -9,6 +9,9 @@ import networkx as nx
 from ..network import read_network
 from .catalogue import SOURCES, find_source
 from .fetch import fetched
+from .registry import Source
+
+_KINDS = {"cohort": "a cohort", "network": "a network", "gene sets": "gene sets"}
 
 
 def load_network(
@@ -36,7 +39,7 @@ def load_network(
     --------
     >>> load_network("hallmark")
     Traceback (most recent call last):
-    ValueError: 'hallmark' is no network but a source of gene sets; networks: string-v12, string-v12-no-text-mining
+    ValueError: 'hallmark' stands for gene sets, not for a network; there are: string-v12, string-v12-no-text-mining
     """
     source = _of_kind(name, "network")
     return read_network(source.parser(fetched(source, folder), min_score=min_score))
@@ -56,11 +59,10 @@ def load_gene_sets(name: str = "hallmark", *, folder: str | os.PathLike | None =
     return source.parser(fetched(source, folder))
 
 
-def _of_kind(name: str, kind: str):
+def _of_kind(name: str, kind: str) -> Source:
     source = find_source(name)
     if source.kind != kind:
-        plural = {"network": "networks", "gene sets": "gene sets"}[kind]
         there = ", ".join(other.name for other in SOURCES.values() if other.kind == kind)
-        message = f"{name!r} is no {kind} but a source of {source.kind}; {plural}: {there}"
+        message = f"{name!r} stands for {_KINDS[source.kind]}, not for {_KINDS[kind]}; there are: {there}"
         raise ValueError(message)
     return source

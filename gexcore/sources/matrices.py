@@ -1,6 +1,6 @@
 """Expression matrices as public sources publish them: text, genes as rows, too wide to be held twice.
 
-A matrix is read a block of genes at a time into one float32 array that grows in place: the pan-cancer matrix of TCGA
+A matrix is read a gene at a time into one float32 array that grows in place: the pan-cancer matrix of TCGA
 (20,531 genes, 11,060 samples) takes 0.9 GB once. Shapes: N samples, G genes.
 """
 
@@ -10,15 +10,15 @@ import csv
 import gzip
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TextIO
 
 import numpy as np
 import pandas as pd
 
 from ..tasks import first_ids
 
-CELLS = 4_000_000  # read at once
-_MISSING = ["[Not Available]", "[Not Applicable]", "na", "Na"]  # besides the spellings pandas knows
+_GROWTH = 1024  # genes that the array grows by
+_MISSING = {"", "NA", "na", "Na", "#N/A", "N/A", "null", "[Not Available]", "[Not Applicable]"}
 
 
 class Matrix(NamedTuple):
@@ -36,7 +36,7 @@ class Matrix(NamedTuple):
 
 def read_header(path: Path, *, sep: str = "\t") -> list[str]:
     """The column names of a text matrix, its first column (the ids of the genes) included."""
-    with (gzip.open if path.suffix == ".gz" else open)(path, "rt", encoding="utf-8-sig", newline="") as handle:
+    with _open(path) as handle:
         return [name.strip() for name in next(csv.reader(handle, delimiter=sep), [])]
 
 
@@ -55,7 +55,7 @@ def read_matrix(
     path : Path
         Text, or text packed as .gz; the first column names the genes.
     samples : mapping
-        Sample to the columns of the file that belong to it; several columns are averaged after ``rescale``.
+        Sample to the columns of the header that belong to it; several are averaged after ``rescale``.
     sep : str
         What separates the columns.
     symbols : mapping, optional
@@ -72,57 +72,66 @@ def read_matrix(
     Raises
     ------
     ValueError
-        The file lacks a column, a cell is not a number, or no row has a symbol.
+        A row is shorter than the header, a cell is not a number, or no row has a symbol.
     """
-    position = {name: i for i, name in enumerate(read_header(path, sep=sep))}
-    used = sorted({position[name] for names in samples.values() for name in names})
-    slot = {i: at for at, i in enumerate(used)}
-    columns = [[slot[position[name]] for name in names] for names in samples.values()]
-    several = [(i, own) for i, own in enumerate(columns) if len(own) > 1]
-    known = None if symbols is None else {without_version(name): symbol for name, symbol in symbols.items()}
-    reader = pd.read_csv(
-        path,
-        sep=sep,
-        header=None,
-        skiprows=1,
-        usecols=[0, *used],
-        dtype={0: str} | dict.fromkeys(used, "float32"),
-        na_values=dict.fromkeys(used, _MISSING),
-        chunksize=max(1, CELLS // len(used)),
-    )
-    rows = np.empty((0, len(columns)), "float32")  # (G, N)
-    place, means, unmapped, repeated = {}, [], [], []
-    try:
-        for chunk in reader:
-            names = chunk[0].fillna("").str.strip()
-            block = chunk[used].to_numpy("float32")  # (g, columns)
-            block = block if rescale is None else rescale(block)
-            values = block[:, [own[0] for own in columns]]  # (g, N)
-            for i, own in several:
-                values[:, i] = block[:, own].mean(axis=1)
-            genes = names if known is None else names.map(lambda name: known.get(without_version(name), ""))
-            count = (~np.isnan(values)).sum(axis=1)
-            levels = np.where(count, np.nansum(values, axis=1) / np.maximum(count, 1), -np.inf)
-            rows.resize((len(means) + len(values), len(columns)), refcheck=False)
-            for name, gene, level, row in zip(names, genes, levels, values, strict=True):
-                if not gene:
-                    unmapped.append(name)
-                elif gene not in place:
-                    place[gene] = len(means)
-                    rows[len(means)] = row
-                    means.append(level)
-                else:
-                    repeated.append(name)
-                    if level > means[place[gene]]:
-                        rows[place[gene]], means[place[gene]] = row, level
-    except ValueError as error:
-        message = f"{path}: not a matrix of numbers ({error}); was it opened and saved by another program?"
-        raise ValueError(message) from error
+    with _open(path) as handle:
+        lines = csv.reader(handle, delimiter=sep)
+        header = [name.strip() for name in next(lines)]
+        position = {name: i for i, name in enumerate(header)}
+        columns = [position[name] for names in samples.values() for name in names]
+        bounds = np.cumsum([0, *(len(names) for names in samples.values())])
+        known = None if symbols is None else {without_version(name): symbol for name, symbol in symbols.items()}
+        rows = np.empty((0, len(samples)), "float32")  # (G, N)
+        place, means, unmapped, repeated = {}, [], [], []
+        for fields in filter(None, lines):
+            if len(fields) != len(header):
+                message = (
+                    f"{path}: row {fields[0]!r} has {len(fields)} cells, the header {len(header)}; was it cut off?"
+                )
+                raise ValueError(message)
+            name = fields[0].strip()
+            gene = name if known is None else known.get(without_version(name), "")
+            if not gene:
+                unmapped.append(name)
+                continue
+            values = _numbers([fields[i] for i in columns], name, path)  # (columns,)
+            values = values if rescale is None else rescale(values)
+            if len(columns) > len(samples):
+                values = np.add.reduceat(values, bounds[:-1]) / np.diff(bounds)  # (N,)
+            there = ~np.isnan(values)
+            level = values[there].mean() if there.any() else -np.inf
+            if gene in place:
+                repeated.append(name)
+                if level <= means[place[gene]]:
+                    continue
+                means[place[gene]] = level
+            else:
+                place[gene] = len(means)
+                means.append(level)
+                if len(means) > len(rows):
+                    rows.resize((len(rows) + _GROWTH, len(samples)), refcheck=False)
+            rows[place[gene]] = values
     if not means:
         message = f"{path}: none of its {len(unmapped)} rows (first {first_ids(unmapped)}) is in the table of genes"
         raise ValueError(message)
-    rows.resize((len(means), len(columns)), refcheck=False)
+    rows.resize((len(means), len(samples)), refcheck=False)
     return Matrix(rows.T, list(place), unmapped, repeated)
+
+
+def _open(path: Path) -> TextIO:
+    return (gzip.open if path.suffix == ".gz" else open)(path, "rt", encoding="utf-8-sig", newline="")
+
+
+def _numbers(cells: list[str], name: str, path: Path) -> np.ndarray:
+    try:
+        return np.array(cells, "float32")
+    except ValueError:  # some are empty or words
+        words = [cell.strip() for cell in cells]
+    try:
+        return np.array(["nan" if word in _MISSING else word for word in words], "float32")
+    except ValueError as error:
+        message = f"{path}: row {name!r} holds cells that are not numbers ({error}); is it as it was published?"
+        raise ValueError(message) from error
 
 
 def from_log2(offset: float) -> Callable[[np.ndarray], np.ndarray]:

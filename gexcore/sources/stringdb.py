@@ -17,7 +17,7 @@ _CHANNELS = ("neighborhood", "coexpression", "experiments", "database")  # each 
 def links(files: Mapping[str, Path], *, min_score: float) -> pd.DataFrame:
     """Edges gene_a, gene_b, combined_score (0 to 1000) from STRING's own combined scores."""
     path = files["9606.protein.links.v12.0.txt.gz"]
-    return _edges(files, path, ["combined_score"], lambda chunk: chunk["combined_score"], min_score)
+    return _edges(files, path, ["combined_score"], lambda scores: scores["combined_score"], min_score)
 
 
 def links_without_text_mining(files: Mapping[str, Path], *, min_score: float) -> pd.DataFrame:
@@ -65,7 +65,7 @@ def _edges(
     )
     for chunk in reader:
         once = chunk[chunk["protein1"] < chunk["protein2"]]  # every link stands in the file both ways
-        scored = once.assign(combined_score=score(once))
+        scored = once.assign(combined_score=score(once[columns]))
         kept = scored.loc[scored["combined_score"] >= min_score, ["protein1", "protein2", "combined_score"]]
         parts.append(kept)
     table = pd.concat(parts, ignore_index=True)
