@@ -206,7 +206,8 @@ def _check_header(path: Path, header: str, second: str, delimiter: str) -> None:
             "are line ends missing, or are these no genes?"
         )
         raise ValueError(message)
-    if header.startswith("#") and second.count(delimiter) == n_columns and not second.startswith("#"):
+    fits_the_rows = n_columns > 0 and second.count(delimiter) == n_columns and not second.startswith("#")
+    if header.startswith("#") and fits_the_rows and not header.startswith("#1."):
         return  # a header that begins with a #, as those of NCBI and STRING
     what = next((what for start, what in _COMMENTS.items() if header.startswith(start)), None)
     if what:

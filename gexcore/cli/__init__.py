@@ -22,8 +22,8 @@ _COMMANDS = (train, predict, impute, benchmark)
 _INTERRUPTED = 130  # what a shell expects of a program that was stopped by Ctrl-C
 _OPTIONS = {  # how messages of the functions call what is an option here
     r"\b(genes_as_rows|log2)=True": r"--\1",
-    r"\b(duplicate_genes|harmonise|min_coverage|gene_table)=": r"--\1 ",
-    r"\b(min_coverage)\b": r"--\1",
+    r"\b(duplicate_genes|harmonise|min_coverage)=": r"--\1 ",
+    r"\b(duplicate_genes|min_coverage)\b": r"--\1",
 }
 
 

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import argparse
+import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from anndata import AnnData
 
 from ..cohort import read_cohort
+from ..preprocessing import map_genes
 from ..sources import read_tasks
-from ..tasks import Classification, Regression, Survival, Task, check_tasks
+from ..tasks import Classification, CohortWarning, Regression, Survival, Task, check_tasks
 
 HIDDEN = 0.1  # share of the measured cells that a check of restored values hides
 
@@ -42,7 +44,7 @@ def share(text: str) -> float:
 # ---------------------------------------------------------------------------------------------- reading
 
 
-def add_reading(parser: argparse.ArgumentParser, *, clinical: str | None, gene_table: bool = True) -> None:
+def add_reading(parser: argparse.ArgumentParser, *, clinical: str | None) -> None:
     """Options of the files and of how they are read; ``clinical`` says what that table is for."""
     parser.add_argument(
         "--expression", required=True, type=Path, metavar="FILE", help="samples x genes, on a log scale: .csv, .h5ad..."
@@ -58,17 +60,25 @@ def add_reading(parser: argparse.ArgumentParser, *, clinical: str | None, gene_t
         metavar="RULE",
         help="of several columns of one gene: mean, max_variance, first, or error (default)",
     )
-    if gene_table:
-        reading.add_argument(
-            "--gene-table", type=Path, metavar="FILE", help="from its gene ids to symbols: id and symbol in columns"
-        )
+    reading.add_argument(
+        "--gene-table", type=Path, metavar="FILE", help="from its gene ids to symbols: BioMart, HGNC, or two columns"
+    )
 
 
 def read(options: argparse.Namespace) -> AnnData:
     """The cohort that the options name, its gene ids turned into symbols where a table is given."""
     clinical = getattr(options, "clinical", None)
     how = {name: getattr(options, name) for name in ("genes_as_rows", "log2", "duplicate_genes")}
-    return read_cohort(options.expression, clinical, **how)
+    cohort = read_cohort(options.expression, clinical, **how)
+    if options.gene_table is None:
+        return cohort
+    rule = "mean" if options.duplicate_genes == "error" else options.duplicate_genes
+    mapped, report = map_genes(cohort, options.gene_table, duplicates=rule)
+    for row in report[report["dropped"] + report["changed"] > 0].itertuples():
+        n = row.dropped or row.changed
+        message = f"gene table: {n} genes {'dropped' if row.dropped else 'changed'}, {row.why}, first {row.first_ids}"
+        warnings.warn(message, CohortWarning, stacklevel=2)
+    return mapped
 
 
 # ------------------------------------------------------------------------------------------------ tasks

@@ -66,11 +66,13 @@ def _tails(values: pd.DataFrame) -> str:
     off = np.abs(some - middle)
     off[off == 0] = np.nan  # a gene that is mostly zero keeps the spread of what is not
     spread = 1.4826 * _median(off)
-    distance = np.abs(x - middle)
+    distance = x - middle
+    np.abs(distance, out=distance)  # cohorts are large: no third copy
     far = distance > _FAR * spread
     if not (far.mean() > _TAIL):
         return ""
-    row, column = np.unravel_index(np.argmax(np.where(far, distance, 0)), x.shape)
+    distance[~far] = 0
+    row, column = np.unravel_index(distance.argmax(), x.shape)
     return (
         f"{far.sum()} cells ({far.mean():.2%}) are more than {_FAR:g} robust standard deviations off the median of "
         f"their gene; the farthest is {x[row, column]:g}, gene {values.columns[column]!r} at {values.index[row]}; kept"

@@ -69,7 +69,7 @@ def _survival_columns(prediction: SurvivalPrediction) -> dict[str, pd.Series | n
 def round_times(longest: float) -> list[float]:
     """Three to six round times up to the longest of a follow-up, in any unit."""
     ticks = MaxNLocator(5, steps=[1, 2, 3, 5, 6, 10]).tick_values(0, longest)
-    return [float(t) for t in ticks if 0 < t <= longest]
+    return [float(f"{t:.6g}") for t in ticks if 0 < t <= longest]
 
 
 def _time_to_half(time: np.ndarray, curve: np.ndarray) -> float:
