@@ -600,3 +600,23 @@ def network_without_a_header(text):
 @broken("network", "column 'score' holds 23 scores that are not numbers from 0 up, first high")
 def network_with_scores_in_words(text):
     return text.replace("900", "high")
+
+
+@broken("gene-table", "no column of symbols in the gene table, which has id, chromosome, strand; call them 'id' and")
+def gene_table_without_symbols(text):
+    return "id,chromosome,strand\n1001,17,-\n1002,8,+\n"
+
+
+@broken("gene-table", "no row of the gene table has both a symbol")
+def gene_table_without_a_pair(text):
+    return "id,symbol\n1001,\n1002,-\n"
+
+
+@broken("gene-table", "a web page; what you meant to download may need a login")
+def web_page_in_place_of_a_gene_table(text):
+    return "<html><body>moved</body></html>"
+
+
+@broken("gene-table", "the gene table names 0 of 24 genes: coverage 0%")
+def gene_table_of_other_identifiers(text):
+    return "id,symbol\n" + "".join(f"ENSG{i:011d},G{i}\n" for i in range(50))
