@@ -193,6 +193,13 @@ def test_every_scale_comes_to_log2_of_x_plus_one(scale, seed):
     assert report["changed"].item() == (0 if scale == "log2(x + 1)" else 5)
 
 
+@pytest.mark.parametrize(("scale", "least"), [("log2(x + 1)", 0.0), ("log2(x + 0.1)", np.log2(0.1))])
+def test_what_rounding_took_below_the_least_of_a_scale_is_zero(scale, least):
+    back, _ = to_log2(cohort_of([[least - 0.004, 5], [2, 3]]), scale=scale)
+    assert back.X[0, 0] == 0
+    refused("below", to_log2, cohort_of([[least - 0.02, 5], [2, 3]]), scale=scale)
+
+
 def test_counts_of_samples_read_at_different_depth_become_the_same():
     counts = np.random.default_rng(0).poisson(300, 40)
     back, report = to_log2(cohort_of([counts, 7 * counts]), scale="counts")

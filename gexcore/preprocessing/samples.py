@@ -166,7 +166,7 @@ def average_replicates(cohort: ad.AnnData, tumour: str | Callable[[str], str]) -
         )
         raise ValueError(message)
     groups, tumours = pd.factorize(keys)
-    obs = cohort.obs.sort_index().groupby(keys.sort_index(), sort=False)
+    obs = cohort.obs.sort_index().groupby(keys.sort_index())
     merged = obs.first().reindex(tumours).rename_axis(index=cohort.obs_names.name)
     replicated = np.flatnonzero(np.bincount(groups) > 1)
     rows = [
