@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import csv
 import gzip
+import hashlib
 import itertools
 import os
 import re
@@ -98,6 +99,12 @@ def read_table(path: str | os.PathLike) -> pd.DataFrame:
         message = f"{path}: not a complete UTF-8 text table ({_reason(error)}); save or download it again"
         raise ValueError(message) from error
     return table.set_axis(names[1:], axis=1).rename_axis(index=names[0] or None)
+
+
+def sha256(path: Path) -> str:
+    """Checksum of a file, in hexadecimal digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def read_gene_sets(path: str | os.PathLike) -> dict[str, list[str]]:

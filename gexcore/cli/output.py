@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import shutil
@@ -14,6 +13,7 @@ from typing import Any
 import pandas as pd
 
 from ..bench import this_run
+from ..tables import sha256
 
 _INPUTS = ("expression", "clinical", "tasks", "gene_table", "gene_sets", "network", "model_file")
 
@@ -46,7 +46,7 @@ def record(options: Namespace, counts: Mapping[str, Any]) -> dict[str, Any]:
         "seed": getattr(options, "seed", None),
         "counts": dict(counts),
         "notes": list(options.notes),
-        "inputs": {str(path): _sha256(path) for path in paths},
+        "inputs": {str(path): sha256(path) for path in paths},
     }
 
 
@@ -78,7 +78,7 @@ def write_folder(
             (draft / name).write_text(text, encoding="utf-8")
         for name, write in (save or {}).items():
             write(draft / name)
-        sums = {path.name: _sha256(path) for path in sorted(draft.iterdir())}
+        sums = {path.name: sha256(path) for path in sorted(draft.iterdir())}
         text = json.dumps({**run, "outputs": sums}, indent=1, default=str)
         (draft / "run.json").write_text(text + "\n", encoding="utf-8")
         if folder.exists():
@@ -87,8 +87,3 @@ def write_folder(
     except BaseException:
         shutil.rmtree(draft)
         raise
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -10,9 +10,10 @@ import os
 from contextlib import nullcontext
 from pathlib import Path
 
-import pooch
 from filelock import FileLock
+from platformdirs import user_cache_path
 
+from ..tables import sha256
 from ..tasks import first_ids
 from .catalogue import find_source
 from .registry import File, Source
@@ -23,7 +24,7 @@ _RECORD = "checksums.sha256"
 
 def data_folder(folder: str | os.PathLike | None = None) -> Path:
     """Where fetched files are kept: ``folder``, else the folder that GEXCORE_DATA names, else the system's cache."""
-    return Path(folder or os.environ.get("GEXCORE_DATA") or pooch.os_cache("gexcore")).expanduser()
+    return Path(folder or os.environ.get("GEXCORE_DATA") or user_cache_path("gexcore")).expanduser()
 
 
 def fetch(name: str, *, folder: str | os.PathLike | None = None, progress: bool = True) -> list[Path]:
@@ -131,7 +132,7 @@ def _check(path: Path, file: File, source: Source, *, name: str | None = None) -
     lines = record.read_text(encoding="utf-8").splitlines() if record.is_file() else []
     recorded = {known: digest for digest, _, known in (line.partition("  ") for line in lines)}
     pinned = file.sha256 if name == file.name else None
-    expected, digest = pinned or recorded.get(name), pooch.file_hash(path, alg="sha256")
+    expected, digest = pinned or recorded.get(name), sha256(path)
     if expected not in (None, digest):
         origin = "pinned in this package" if pinned else f"recorded in {record} when the file first came"
         message = (

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import requests
 import urllib3
-from tqdm.auto import tqdm
+from tqdm import tqdm
 
 WAITS = (1.0, 2.0, 4.0, 8.0)  # seconds before another try, as long as nothing new arrives
 _TIMEOUT = (10, 60)  # seconds to connect, seconds of silence
