@@ -6,21 +6,23 @@ each imports only from floors below its own:
 
 1. ``tasks`` what is predicted; ``tables`` files; ``losses``; ``multitask`` several gradients, one step;
    ``attention`` conditioned on expression; ``transformer`` over any panel; ``checkpoint`` one file per model;
-   ``identifiers`` what kind of name a gene has
+   ``identifiers`` what kind of name a gene has; ``units`` of follow-up
 2. ``cohort`` everything becomes one AnnData; ``gene_tables`` from identifiers to symbols; ``scaling``; ``levels`` of
    expression; ``network`` gene vectors from STRING; ``gaussian`` restores missing genes in closed form; ``heads`` from
    gene vectors to predictions; ``resume``
-3. ``simulate`` cohorts with known truth; ``sources`` known cohorts; ``genes`` chosen, aligned, harmonised; ``splits``;
+3. ``simulate`` cohorts with known truth; ``genes`` chosen, aligned, harmonised; ``splits``;
    ``coexpression`` gene vectors from the samples; ``mixture`` the linear path; ``training``
 4. ``estimator`` fits networks to tasks; ``restorer`` the network of GexBERT; ``preprocessing`` from the files of a
-   cohort to the table a model is trained on
+   cohort to the table a model is trained on; ``sources`` known cohorts, networks and gene sets, those of the public
+   fetched
 5. ``txt`` the one model; ``baselines`` its rivals; ``pretraining`` by hiding genes; ``metrics`` one tidy score table;
    ``imputation`` cells hidden and restored
 6. ``gexbert`` the other one; ``comparison`` what repeated splits say; ``panels`` of few genes; ``anchors`` restored
    for survival
 7. ``finetuning`` joins the two; ``interpret`` what a model has learned; ``ranks`` over many cohorts and tasks;
    ``scores`` of a benchmark; ``methods`` of the two papers by name
-8. ``bench`` compares them on the same splits; ``plots`` every figure; ``models`` read from their files
+8. ``bench`` compares them on the same splits; ``plots`` every figure; ``models`` read from their files; ``cli_fetch``
+   a command of the last floor
 9. ``report`` one page of html
 10. ``cli`` the command line
 """
@@ -52,7 +54,17 @@ from .genes import OnSelectedGenes, gene_report, harmonise, select_genes
 from .gexbert import GexBERT
 from .metrics import evaluate
 from .models import load_model
-from .sources import data_path, load_cohort, load_tasks, load_truth, read_study
+from .sources import (
+    data_path,
+    fetch,
+    list_sources,
+    load_cohort,
+    load_gene_sets,
+    load_network,
+    load_tasks,
+    load_truth,
+    read_study,
+)
 from .splits import split
 from .tables import read_gene_sets
 from .tasks import Classification, CohortWarning, Regression, Survival
@@ -77,12 +89,16 @@ __all__ = [
     "comparison",
     "data_path",
     "evaluate",
+    "fetch",
     "gene_report",
     "harmonise",
     "imputation",
     "interpret",
+    "list_sources",
     "load_cohort",
+    "load_gene_sets",
     "load_model",
+    "load_network",
     "load_tasks",
     "load_truth",
     "metrics",

@@ -17,6 +17,7 @@ from scipy.stats import rankdata
 from sklearn.metrics import accuracy_score, precision_recall_fscore_support, roc_auc_score
 
 from .tasks import ClassPrediction, CohortWarning, Prediction, SurvivalPrediction, ValuePrediction, first_ids
+from .units import differing_units
 
 HEADLINES = {"survival": "c_index", "classification": "accuracy", "regression": "mae"}  # one score per kind of task
 LOWER_IS_BETTER = {"ibs", "mae", "rmse"}
@@ -271,7 +272,8 @@ def evaluate(
         The predicted samples, with their labels in ``obs``.
     train : AnnData, optional
         The training samples, whose censoring distribution weighs ``c_index_ipcw``, ``ibs`` and ``auc``. Without
-        them these three, and ``horizon``, are absent: test labels must not weigh themselves.
+        them these three, and ``horizon``, are absent: test labels must not weigh themselves. A warning says where
+        their follow-up seems to have another unit.
     horizon : float, optional
         The time up to which the three are computed, in the unit of the follow-up; by default the 90th percentile
         of the training follow-up, events and censorings alike. Either is limited to what both parts support
@@ -296,6 +298,8 @@ def evaluate(
         labels = prediction.task.read(test.obs).dropna()
         if isinstance(prediction, SurvivalPrediction):
             past = None if train is None else prediction.task.read(train.obs).dropna()
+            if past is not None and (message := differing_units(name, labels["time"], past["time"])):
+                warnings.warn(message, CohortWarning, stacklevel=2)
             scores = _score_survival(prediction, labels, past, horizon)
         elif isinstance(prediction, ClassPrediction):
             known = prediction.probabilities.columns

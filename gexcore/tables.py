@@ -7,22 +7,50 @@ from __future__ import annotations
 
 import csv
 import gzip
+import itertools
 import os
 import re
+import textwrap
 import zlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TextIO
 
 import pandas as pd
+import pyarrow as pa
+
+MAX_COLUMNS = 300_000  # no transcriptome has more transcripts
 
 _ENDINGS = (".csv", ".tsv", ".txt", ".csv.gz", ".tsv.gz", ".txt.gz", ".parquet", ".h5ad")
 _MISSING = ["na", "Na", "NAN", "Nan"]  # besides the spellings pandas knows
 _DECIMAL = re.compile(r"\t\s*[-+]?\d+([.,])\d+(?:[eE][-+]?\d+)?\s*(?=\t|$)")
+_BEGINNINGS = {  # of files that are no text, and what to do with them
+    b"PK\x03\x04": "an Excel workbook or another zip archive; save its sheet as .csv",
+    b"\xd0\xcf\x11\xe0": "an old Excel workbook; save its sheet as .csv",
+    b"\x1f\x8b": "compressed by gzip; let its name end in .gz, or unpack it once more where it does",
+    b"BZh": "compressed by bzip2; unpack it",
+    b"\xfd7zXZ": "compressed by xz; unpack it",
+    b"\x28\xb5\x2f\xfd": "compressed by zstd; unpack it",
+    b"\x89HDF": "an HDF5 file; let its name end in .h5ad if it holds an AnnData",
+    b"PAR1": "a parquet file; let its name end in .parquet",
+    b"\x89PNG": "a picture",
+    b"\xff\xd8\xff": "a picture",
+    b"%PDF": "a PDF document",
+    b"<": "a web page; what you meant to download may need a login or has moved",
+}
+_COMMENTS = {  # how a text begins that holds more than its table
+    "!": "a series matrix of GEO: keep what stands between !series_matrix_table_begin and !series_matrix_table_end",
+    "#1.": "a GCT file: remove the two lines before its header and its column of descriptions",
+    "#": "a file with comments, as those of cBioPortal: remove the lines before its header",
+}
 
 
 def check_path(path: str | os.PathLike) -> Path:
     """The path of an existing file of a known kind."""
     path = Path(path)
+    if path.is_dir():
+        message = f"{path}: a folder, not a file; name the table in it"
+        raise ValueError(message)
     if not path.name.lower().endswith(_ENDINGS):
         message = f"{path}: unknown kind of file; a table ends in one of {' '.join(_ENDINGS)}"
         raise ValueError(message)
@@ -43,13 +71,12 @@ def read_table(path: str | os.PathLike) -> pd.DataFrame:
     FileNotFoundError
         No such file.
     ValueError
-        Unknown ending, empty or damaged file, UTF-16, no second column, rows of another length than the header.
+        Unknown ending, empty or damaged file, another kind of file than its name says, UTF-16, comments before the
+        header, no second column, more than 300,000 columns, rows of another length than the header.
     """
     path = check_path(path)
     if path.suffix.lower() == ".parquet":
-        table = pd.read_parquet(path)
-        has_ids = not isinstance(table.index, pd.RangeIndex)
-        return table if has_ids or table.empty else table.set_index(table.columns[0])
+        return _read_parquet(path)
     try:
         with _open(path) as handle:
             names, delimiter, decimal = _layout(path, handle)
@@ -68,7 +95,7 @@ def read_table(path: str | os.PathLike) -> pd.DataFrame:
                 low_memory=False,
             )
     except (UnicodeDecodeError, EOFError, gzip.BadGzipFile, zlib.error, csv.Error, pd.errors.ParserError) as error:
-        message = f"{path}: not a complete UTF-8 text table ({error}); save or download it again"
+        message = f"{path}: not a complete UTF-8 text table ({_reason(error)}); save or download it again"
         raise ValueError(message) from error
     return table.set_axis(names[1:], axis=1).rename_axis(index=names[0] or None)
 
@@ -90,7 +117,7 @@ def read_gene_sets(path: str | os.PathLike) -> dict[str, list[str]]:
     try:
         lines = path.read_text(encoding="utf-8-sig").splitlines()
     except UnicodeDecodeError as error:
-        message = f"{path}: not a UTF-8 text ({error}); unpack or save it again"
+        message = f"{path}: not a UTF-8 text ({_reason(error)}); unpack or save it again"
         raise ValueError(message) from error
     sets = {}
     for number, line in enumerate(lines, 1):
@@ -109,38 +136,104 @@ def read_gene_sets(path: str | os.PathLike) -> dict[str, list[str]]:
     return sets
 
 
+def _read_parquet(path: Path) -> pd.DataFrame:
+    try:
+        table = pd.read_parquet(path)
+    except (pa.ArrowInvalid, OSError) as error:
+        message = f"{path}: not a complete parquet file; it was cut short or is of another kind, write it again"
+        raise ValueError(message) from error
+    has_ids = not isinstance(table.index, pd.RangeIndex)
+    return table if has_ids or table.empty else table.set_index(table.columns[0])
+
+
 def _open(path: Path) -> TextIO:
     opener = gzip.open if path.suffix.lower() == ".gz" else open
     with opener(path, "rb") as handle:
-        if handle.read(2) in (b"\xff\xfe", b"\xfe\xff"):
-            message = f"{path}: the text is encoded as UTF-16; save it as UTF-8"
-            raise ValueError(message)
+        beginning = handle.read(64)
+    if beginning.startswith((b"\xff\xfe", b"\xfe\xff")):
+        message = f"{path}: the text is encoded as UTF-16; save it as UTF-8"
+        raise ValueError(message)
+    what = next((what for start, what in _BEGINNINGS.items() if beginning.lstrip().startswith(start)), None)
+    if what:
+        message = f"{path}: not a text table but {what}"
+        raise ValueError(message)
     return opener(path, "rt", encoding="utf-8-sig", newline="")
 
 
 def _layout(path: Path, handle: TextIO) -> tuple[list[str], str, str]:
     """Column names, delimiter and decimal mark; rows that are longer or shorter than the header are refused."""
-    header = handle.readline()
+    header, second = handle.readline(), handle.readline()
     if not header.strip():
         message = f"{path}: the file is empty or begins with an empty line"
         raise ValueError(message)
     delimiter = max(",\t;", key=header.count)
+    _check_header(path, header, second, delimiter)
     names = next(csv.reader([header], delimiter=delimiter))
     decimal, wrong = None, []
-    for i, row in enumerate(csv.reader(handle, delimiter=delimiter)):
-        if i == 0 and len(row) == len(names) + 1:
+    for i, (first, n_cells, text) in enumerate(_rows(itertools.chain([second], handle), delimiter)):
+        if i == 0 and n_cells == len(names) + 1:
             names = ["", *names]  # R's write.table leaves the id column without a name
-        if row and len(row) != len(names):
-            wrong.append(row[0])
+        if n_cells not in (0, len(names)):
+            wrong.append((first, n_cells))
+        if "\0" in text:
+            message = f"{path}: the text holds NUL bytes, first in row {first!r}; is it UTF-16? Save it as UTF-8"
+            raise ValueError(message.replace("\0", ""))
         if decimal is None and delimiter != ",":
-            decimal = _DECIMAL.search("\t".join(row))
+            decimal = _DECIMAL.search(text.replace(delimiter, "\t"))
     if len(names) < 2:
         message = f"{path}: no columns after the id column; commas, tabs or semicolons must separate them"
         raise ValueError(message)
     if wrong:
+        halved = delimiter == "," and {n for _, n in wrong} == {2 * len(names) - 1}
         message = (
             f"{path}: the header has {len(names)} columns but {len(wrong)} rows have more or fewer, "
-            f"first {wrong[0]!r}; was the file cut off?"
+            f"first {textwrap.shorten(wrong[0][0], 40)!r}; "
+            + (
+                "are commas decimal marks, too? Separate the columns by semicolons"
+                if halved
+                else "was the file cut off?"
+            )
         )
         raise ValueError(message)
     return names, delimiter, decimal[1] if decimal else "."
+
+
+def _check_header(path: Path, header: str, second: str, delimiter: str) -> None:
+    n_columns = header.count(delimiter)
+    if n_columns > MAX_COLUMNS:
+        message = (
+            f"{path}: the header has {n_columns:,} columns, and no transcriptome has more than {MAX_COLUMNS:,}; "
+            "are line ends missing, or are these no genes?"
+        )
+        raise ValueError(message)
+    fits_the_rows = n_columns > 0 and second.count(delimiter) == n_columns and not second.startswith("#")
+    if header.startswith("#") and fits_the_rows and not header.startswith("#1."):
+        return  # a header that begins with a #, as those of NCBI and STRING
+    what = next((what for start, what in _COMMENTS.items() if header.startswith(start)), None)
+    if what:
+        message = f"{path}: begins with {textwrap.shorten(header, 40)!r}, as {what}"
+        raise ValueError(message)
+
+
+def _rows(lines: Iterator[str], delimiter: str) -> Iterator[tuple[str, int, str]]:
+    """First cell, number of cells and text of every row; only where quotation marks stand need cells be taken apart."""
+    for line in lines:
+        if '"' in line:
+            for row in csv.reader(itertools.chain([line], lines), delimiter=delimiter):
+                yield row[0] if row else "", len(row), delimiter.join(row)
+        else:
+            text = line.rstrip("\r\n")
+            yield text.partition(delimiter)[0], text.count(delimiter) + 1 if text else 0, text
+
+
+def _reason(error: Exception) -> str:
+    """What a library found wrong with a file, in words that say more than where in its code."""
+    if isinstance(error, UnicodeDecodeError):
+        return "it holds bytes that are not UTF-8, as files in Latin-1 or of Windows do"
+    if isinstance(error, EOFError):
+        return "it ends too early"
+    if isinstance(error, gzip.BadGzipFile) and "Not a gzipped" in str(error):
+        return "it is not compressed although its name ends in .gz"
+    if isinstance(error, gzip.BadGzipFile | zlib.error):
+        return "its compressed data are damaged"
+    return "a quotation mark is opened and not closed, or a row is damaged"

@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 import torch
 from matplotlib import pyplot as plt
+from serving import served  # noqa: F401, a fixture of all tests
 
 from gexcore import plots
 

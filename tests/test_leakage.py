@@ -202,6 +202,15 @@ def test_a_gene_that_tells_the_answer_outside_training_is_neither_chosen_nor_lea
     assert_same(*map(fitted_state, predictions))
 
 
+def test_preprocessing_chooses_genes_on_training_samples_alone(cohort):
+    parts = parts_of(cohort, "test")
+    spoilt, train = planted(cohort, rows_of(cohort, parts, "test")), parts.index[parts == "train"]
+    options = {"need": "any", "n_genes": 20}
+    kept = [gx.preprocessing.preprocess(c, TASKS, train=train, **options)[0].var_names for c in (cohort, spoilt)]
+    assert kept[0].equals(kept[1])
+    assert gx.preprocessing.preprocess(spoilt, TASKS, train=None, **options)[0].var_names[0] == LEAK
+
+
 def test_labels_of_test_samples_reach_neither_fit_nor_prediction(cohort, clean):
     parts, genes, models = clean["test"]
     rows = rows_of(cohort, parts, "test")

@@ -80,7 +80,7 @@ def map_genes(
     cohort, pairs, step = as_cohort(cohort), read_gene_pairs(table), "map_genes"
     symbols, several = _symbols(cohort.var_names, pairs)
     known, unknown = symbols.notna().to_numpy(), (symbols.isna() & ~several).to_numpy()
-    if known.mean() < min_coverage:
+    if known.mean() < min_coverage or not known.any():
         message = (
             f"the gene table names {known.sum()} of {len(known)} genes: coverage {known.mean():.0%}, min_coverage is "
             f"{min_coverage:.0%}. In the cohort {identify_genes(cohort.var_names)}; in the table "
@@ -96,23 +96,15 @@ def map_genes(
             f"({first_ids(ids[extra])}); pass duplicates='mean', 'max_variance' or 'first'"
         )
         raise ValueError(message)
-    known = cohort[:, known]
-    if duplicates == "mean":
-        x, lost = np.ascontiguousarray(mean_of_groups(known.X.T, groups).T), ids[extra]
-    else:
-        order = np.arange(len(ids))
-        if duplicates == "max_variance":
-            variance = pd.DataFrame(training_part(known, train).X).astype("float64").var(ddof=0)
-            order = np.argsort(-variance.fillna(-1).to_numpy(), kind="stable")
-        chosen = order[~pd.Index(groups[order]).duplicated()]
-        chosen = chosen[np.argsort(groups[chosen])]
-        x, lost = known.X[:, chosen], ids.delete(chosen)
+    x, chosen = _merge(cohort[:, known], groups, duplicates, train)
     var = pd.DataFrame({"gene_id": pd.Series(ids, dtype=object).groupby(groups).agg(" ".join).to_numpy()}, index=names)
     n = len(names)
     report = [
         row(step, "genes", int((~unknown).sum()), "no symbol in the table", dropped=cohort.var_names[unknown]),
         row(step, "genes", len(ids), "several symbols in the table", dropped=cohort.var_names[several]),
-        row(step, "genes", n, f"several ids of one symbol, merged by the rule {duplicates}", dropped=lost),
+        row(
+            step, "genes", n, f"several ids of one symbol, merged by the rule {duplicates}", dropped=ids.delete(chosen)
+        ),
         row(step, "genes", n, f"named by symbols; {len(ids) / cohort.n_vars:.1%} covered", changed=ids[ids != symbols]),
     ]
     return ad.AnnData(x, obs=cohort.obs.copy(), var=var, uns=dict(cohort.uns)), join(report)
@@ -252,3 +244,17 @@ def _symbols(names: pd.Index, pairs: pd.DataFrame) -> tuple[pd.Series, pd.Series
     stays = found["size"].isna() & plain.isin(pairs["symbol"])
     symbols = found["first"].where(~several, None).astype(object)
     return symbols.mask(stays, pd.Series(plain, index=names)), several
+
+
+def _merge(
+    cohort: ad.AnnData, groups: np.ndarray, rule: str, train: ad.AnnData | Sequence[str] | None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Expression with one column per group of genes, and the gene that stands for each group."""
+    order = np.arange(cohort.n_vars)
+    if rule == "max_variance":
+        variance = pd.DataFrame(training_part(cohort, train).X, dtype="float64").var(ddof=0)
+        order = np.argsort(-variance.fillna(-1).to_numpy(), kind="stable")
+    chosen = order[~pd.Index(groups[order]).duplicated()]
+    chosen = chosen[np.argsort(groups[chosen])]
+    x = mean_of_groups(cohort.X.T, groups).T if rule == "mean" else cohort.X[:, chosen]
+    return np.array(x, order="C"), chosen

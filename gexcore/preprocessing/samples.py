@@ -49,19 +49,20 @@ def select_samples(cohort: ad.AnnData, where: Mapping[str, str | Sequence[str]])
     (246, 'grade is not 1 or 2: 3 (134), missing (20)')
     """
     cohort, rows = as_cohort(cohort), []
+    keep = np.ones(cohort.n_obs, dtype=bool)
     for column, wanted in where.items():
         wanted = [str(value) for value in ([wanted] if isinstance(wanted, str) or not np.iterable(wanted) else wanted)]
         values = Classification(column, column=column_of(cohort, column)).read(cohort.obs)
         if strangers := [value for value in wanted if value not in set(values.dropna())]:
             message = f"column {column!r} never holds {first_ids(strangers)}; it holds {_counts(values) or 'nothing'}"
             raise ValueError(message)
-        keep = values.isin(wanted).to_numpy()
-        others = f": {_counts(values[~keep])}" if not keep.all() else ""
+        fits = values.isin(wanted).to_numpy()
+        lost, keep = keep & ~fits, keep & fits
+        others = f": {_counts(values[lost])}" if lost.any() else ""
         why = f"{column} is not {' or '.join(wanted)}{others}"
-        rows.append(row("select_samples", "samples", int(keep.sum()), why, dropped=cohort.obs_names[~keep]))
-        cohort = cohort[keep]
-    refuse_empty(cohort.obs_names, "sample", "none has all of the wanted values " + str(dict(where)))
-    return cohort.copy(), join(rows)
+        rows.append(row("select_samples", "samples", int(keep.sum()), why, dropped=cohort.obs_names[lost]))
+    refuse_empty(cohort.obs_names[keep], "sample", f"none has the wanted values of {', '.join(where)} together")
+    return cohort[keep].copy(), join(rows)
 
 
 def keep_one_per_patient(
@@ -165,7 +166,7 @@ def average_replicates(cohort: ad.AnnData, tumour: str | Callable[[str], str]) -
         )
         raise ValueError(message)
     groups, tumours = pd.factorize(keys)
-    obs = cohort.obs.sort_index().groupby(keys.sort_index(), sort=False)
+    obs = cohort.obs.sort_index().groupby(keys.sort_index())
     merged = obs.first().reindex(tumours).rename_axis(index=cohort.obs_names.name)
     replicated = np.flatnonzero(np.bincount(groups) > 1)
     rows = [

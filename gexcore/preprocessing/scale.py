@@ -39,7 +39,8 @@ def to_log2(cohort: ad.AnnData, *, scale: str) -> tuple[ad.AnnData, pd.DataFrame
     Returns
     -------
     cohort, report : AnnData, DataFrame
-        Missing cells stay missing; ``uns["units"]["X"]`` says the new scale.
+        Missing cells stay missing; values as much as 0.01 (in log2) below the least of their scale have been rounded
+        and count as zero. ``uns["units"]["X"]`` says the new scale.
 
     Raises
     ------
@@ -60,18 +61,17 @@ def to_log2(cohort: ad.AnnData, *, scale: str) -> tuple[ad.AnnData, pd.DataFrame
     [[0.0, 1.58], [2.32, 4.09]]
     """
     cohort, log = as_cohort(cohort).copy(), _parse(scale)
-    rounded = _check_log(cohort, scale, log) if log else _check_linear(cohort, scale)
+    if log:
+        _check_log(cohort, scale, log)
+    else:
+        _check_linear(cohort, scale)
     for start in range(0, cohort.n_obs, 500):  # double precision for a block at a time
         part = slice(start, start + 500)
         cohort.X[part] = _converted(cohort.X[part], scale, log)
     same = log == _Log(1.0, 1.0)
     cohort.uns["units"] = dict(cohort.uns.get("units", {})) | {"X": "log2(x + 1)"}
     why = f"values are {scale} already" if same else f"from {scale} to log2({'CPM' if scale == 'counts' else 'x'} + 1)"
-    rows = [row("to_log2", "genes", cohort.n_vars, why, changed=() if same else cohort.var_names)]
-    if len(rounded):
-        why = "values a little below the least of the scale are rounding and count as zero"
-        rows.append(row("to_log2", "genes", cohort.n_vars, why, changed=rounded))
-    return cohort, join(rows)
+    return cohort, row("to_log2", "genes", cohort.n_vars, why, changed=() if same else cohort.var_names)
 
 
 def convert_times(
@@ -154,8 +154,7 @@ def _converted(values: np.ndarray, scale: str, log: _Log | None) -> np.ndarray:
     return np.log2(x / depth * 1e6 + 1)
 
 
-def _check_log(cohort: ad.AnnData, scale: str, log: _Log) -> pd.Index:
-    """Refuse values that are not logarithms; return the genes with values that rounding took below the least."""
+def _check_log(cohort: ad.AnnData, scale: str, log: _Log) -> None:
     x, least = cohort.X, math.log2(log.added) if log.added else -math.inf
     low, high = np.nanmin(x), np.nanmax(x)
     if high * log.factor > _HIGHEST:
@@ -177,10 +176,9 @@ def _check_log(cohort: ad.AnnData, scale: str, log: _Log) -> pd.Index:
             "are the values log2(x + 1)? Used as told"
         )
         warnings.warn(message, CohortWarning, stacklevel=3)
-    return cohort.var_names[(x * log.factor < least - 1e-5).any(axis=0)]  # beyond what float32 rounds
 
 
-def _check_linear(cohort: ad.AnnData, scale: str) -> pd.Index:
+def _check_linear(cohort: ad.AnnData, scale: str) -> None:
     negative, top = cohort.X < 0, np.nanmax(cohort.X)
     if negative.any():
         message = (
@@ -194,7 +192,6 @@ def _check_linear(cohort: ad.AnnData, scale: str) -> pd.Index:
     if top < 30:
         message = f"the largest value is {top:g}: these {scale} values look like a logarithm already; used as told"
         warnings.warn(message, CohortWarning, stacklevel=3)
-    return cohort.var_names[:0]
 
 
 def _check_days(days: pd.Series, column: str, unit: str) -> None:

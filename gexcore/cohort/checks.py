@@ -1,0 +1,204 @@
+"""What cannot be meant as it is: each check refuses by name, and says what to do.
+
+Shapes: N samples, G genes.
+"""
+
+from __future__ import annotations
+
+import textwrap
+
+import numpy as np
+import pandas as pd
+
+from ..identifiers import date_symbols, identify_genes
+from ..tasks import first_ids
+
+DUPLICATES = ("error", "mean", "max_variance", "first")
+# Symbols that practically every human panel holds some of: how rows of genes are told from rows of samples.
+_COMMON_GENES = {"ACTB", "EGFR", "ERBB2", "ESR1", "GAPDH", "KRAS", "MKI67", "MYC", "PTEN", "STAT3", "TP53"}
+# Sample ids as two programs may have written them differently.
+_SPELLINGS = {
+    "upper and lower case": str.upper,
+    "a .0 at the end": lambda name: name.removesuffix(".0"),
+    "dots in place of hyphens": lambda name: name.replace(".", "-"),
+    "what follows the patient in a TCGA barcode": lambda name: name[:12] if name.startswith("TCGA") else name,
+}
+
+
+def to_names(index: pd.Index, kind: str, which: str) -> pd.Index:
+    """Names as text without outer blanks; one that is missing is refused."""
+    names = index.map(lambda name: "" if pd.isna(name) else str(name).strip()).astype(object)
+    blank = np.flatnonzero(names == "")
+    if len(blank):
+        message = (
+            f"the {which} table has {len(blank)} entries without a {kind}, first at position {first_ids(blank + 1)}; "
+            "name or remove them"
+        )
+        raise ValueError(message)
+    return names.rename(None)
+
+
+def refuse_duplicates(names: pd.Index, kind: str, which: str, remedy: str) -> None:
+    """Refuse names that occur twice."""
+    repeated = names[names.duplicated()].unique()
+    if len(repeated):
+        message = (
+            f"{len(repeated)} {kind}s occur twice or more in the {which} table, first {first_ids(repeated)}; {remedy}"
+        )
+        raise ValueError(message)
+
+
+def check_orientation(table: pd.DataFrame, labels: pd.DataFrame | None, *, genes_as_rows: bool) -> None:
+    """Refuse a table whose rows and columns have changed places."""
+    ids = table.index if labels is None else labels.index
+    if labels is not None and table.index.isin(ids).any():
+        return
+    columns_are_samples = labels is not None and table.columns.isin(ids).any()
+    if columns_are_samples or (_count_genes(table.index) >= 3 and _count_genes(table.columns) < 3):
+        remedy = "leave out genes_as_rows=True" if genes_as_rows else "pass genes_as_rows=True"
+        message = (
+            f"the expression table has genes where samples are expected (first {first_ids(table.index)}) "
+            f"and samples where genes are expected (first {first_ids(table.columns)}); {remedy}"
+        )
+        raise ValueError(message)
+
+
+def _count_genes(names: pd.Index) -> int:
+    return int((names.isin(_COMMON_GENES) | names.str.match(r"ENS[A-Z]*G\d+")).sum())
+
+
+def check_dates(genes: pd.Index) -> None:
+    """Refuse gene names that a spreadsheet has turned into dates: nobody can tell which genes they are."""
+    dates = identify_genes(genes).of("date")
+    if dates:
+        meant = [f"{name} ({' or '.join(date_symbols(name)) or 'of unknown origin'})" for name in dict.fromkeys(dates)]
+        message = (
+            f"a spreadsheet has turned {len(dates)} gene names of the expression table into dates, first "
+            f"{first_ids(meant)}; rename or remove them, and have spreadsheets read gene names as text"
+        )
+        raise ValueError(message)
+
+
+def to_numbers(table: pd.DataFrame) -> pd.DataFrame:
+    """The table as float64; text cells, infinite values and values beyond float32 are refused by gene."""
+    numeric = np.array([pd.api.types.is_numeric_dtype(dtype) for dtype in table.dtypes])
+    x, wrong = np.empty(table.shape), []
+    x[:, numeric] = table.loc[:, numeric].to_numpy("float64", na_value=np.nan)
+    for i in np.flatnonzero(~numeric):
+        raw = table.iloc[:, i]
+        column = pd.to_numeric(raw.astype(object), errors="coerce").astype("float64")
+        bad = raw[column.isna() & raw.notna()]
+        x[:, i] = column
+        if len(bad):
+            wrong.append((table.columns[i], bad))
+    if wrong:
+        gene, bad = wrong[0]
+        message = (
+            f"{len(wrong)} columns of the expression table hold text, first {gene!r}: {len(bad)} cells, first at "
+            f"{first_ids(bad.index)} ({first_ids([textwrap.shorten(str(cell), 40) for cell in bad.unique()])}); "
+            "expression is numbers, leave a cell empty where it is unknown and keep clinical columns in the "
+            "clinical table"
+        )
+        raise ValueError(message)
+    values = pd.DataFrame(x, index=table.index, columns=table.columns)
+    huge = np.abs(x) > np.finfo("float32").max
+    if huge.any():
+        message = (
+            f"the expression table holds {huge.sum()} infinite values, first in {_place(values, huge)}; "
+            "leave a cell empty where its value is unknown"
+        )
+        raise ValueError(message)
+    return values
+
+
+def _place(values: pd.DataFrame, marked: np.ndarray) -> str:
+    gene = int(np.flatnonzero(marked.any(axis=0))[0])
+    return f"gene {values.columns[gene]!r} at {first_ids(values.index[marked[:, gene]])}"
+
+
+def take_log2(values: pd.DataFrame) -> pd.DataFrame:
+    """log2(x + 1); negative values are refused."""
+    negative = values.to_numpy() < 0
+    if negative.any():
+        message = (
+            f"log2=True needs values of zero or more, but {negative.sum()} are negative, first in "
+            f"{_place(values, negative)}; are they on a log scale already?"
+        )
+        raise ValueError(message)
+    return np.log2(values + 1)
+
+
+def merge_duplicates(values: pd.DataFrame, how: str) -> pd.DataFrame:
+    """One column for each gene, by one of ``DUPLICATES``."""
+    genes = values.columns
+    if genes.is_unique:
+        return values
+    if how == "error":
+        refuse_duplicates(genes, "gene", "expression", "pass duplicate_genes='mean', 'max_variance' or 'first'")
+    if how == "mean":
+        return values.T.groupby(level=0, sort=False).mean().T
+    order = np.arange(len(genes))
+    if how == "max_variance":
+        order = np.argsort(-values.var(ddof=0).fillna(-1).to_numpy(), kind="stable")
+    kept = order[~genes[order].duplicated()]
+    return values.iloc[:, kept][genes.unique()]
+
+
+def check_values(values: pd.DataFrame, *, log2: bool) -> list[str]:
+    """Refuse a matrix without variation; return what is worth a warning."""
+    x, genes = values.to_numpy(), values.columns
+    low, high = np.fmin.reduce(x, axis=0), np.fmax.reduce(x, axis=0)
+    empty, constant = np.isnan(low), low == high
+    if empty.all() or (len(x) > 1 and (empty | constant).all()):
+        message = f"the expression table has no variation: none of its {len(genes)} genes differs between two samples"
+        raise ValueError(message)
+    notes = []
+    if empty.any():
+        notes.append(f"{empty.sum()} genes have no value, first {first_ids(genes[empty])}; kept, they carry nothing")
+    if len(x) > 1 and constant.any():
+        notes.append(
+            f"{constant.sum()} genes are constant, first {first_ids(genes[constant])}; kept, they carry nothing"
+        )
+    blank = np.isnan(x).all(axis=1)
+    if blank.any():
+        notes.append(f"{blank.sum()} samples have no expression value, first {first_ids(values.index[blank])}; kept")
+    top = np.nanmax(high)
+    if not log2 and np.nanmin(low) >= 0 and top > 100:
+        kind = "raw counts" if (np.isnan(x) | (x % 1 == 0)).all() else "abundances on a linear scale"
+        notes.append(
+            f"the expression values look like {kind} (from {np.nanmin(low):g} to {top:g}); used as they are, "
+            "log2=True would take log2(x + 1)"
+        )
+    return notes
+
+
+def check_match(obs: pd.DataFrame, labels: pd.DataFrame) -> list[str]:
+    """Refuse tables that do not belong together; return what is worth a warning."""
+    refuse_duplicates(labels.index, "sample id", "clinical", "keep one row for each sample")
+    matched = obs.index.isin(labels.index)
+    unused = labels.index[~labels.index.isin(obs.index)]
+    if not matched.any():
+        message = (
+            "the expression and clinical tables share no sample id: the first has "
+            f"{first_ids(obs.index)}, the second {first_ids(labels.index)}; make the ids agree"
+            f"{_spelling_hint(obs.index, labels.index)}"
+        )
+        raise ValueError(message)
+    twice = obs.columns.intersection(labels.columns)
+    if len(twice):
+        message = f"columns {first_ids(twice)} stand in both the AnnData and the clinical table; remove them from one"
+        raise ValueError(message)
+    notes = []
+    if not matched.all():
+        without = obs.index[~matched]
+        notes.append(f"{len(without)} samples have no clinical row, first {first_ids(without)}; kept, labels missing")
+    if len(unused):
+        notes.append(f"{len(unused)} clinical rows have no expression, first {first_ids(unused)}; not used")
+    return notes
+
+
+def _spelling_hint(ids: pd.Index, others: pd.Index) -> str:
+    for what, key in _SPELLINGS.items():
+        if set(map(key, ids)) & set(map(key, others)):
+            return f" (some would but for {what})"
+    return ""
