@@ -26,7 +26,8 @@ class Training:
     """What a training report tells of; the first model in ``scores`` is the one that was trained, the second its rival.
 
     ``predictions`` are of the test samples, ``cuts`` the median risks of the training samples by task; ``scores`` is of
-    :func:`score_models`, ``effects`` of :func:`gexcore.interpret.gene_effects`; ``run`` is the record of the run.
+    :func:`score_models`, ``effects`` of :func:`gexcore.interpret.gene_effects` in ``asked`` test patients; ``run`` is
+    the record of the run.
     """
 
     model: str
@@ -36,6 +37,7 @@ class Training:
     cuts: Mapping[str, float]
     scores: pd.DataFrame
     effects: pd.DataFrame
+    asked: int
     history: pd.DataFrame
     run: Mapping[str, Any]
 
@@ -162,9 +164,9 @@ def _effects(training: Training) -> list[Block]:
     n = effects["gene"].nunique()
     blocks: list[Block] = [
         Text(
-            f"Each of {n} genes was raised and lowered by one standard deviation in every test patient, all others as "
-            "they were; shown is the mean change of the prediction with one step up. This asks the model, not the "
-            "tumour: it is no proof of a cause. genes.csv has all of them."
+            f"Each of {n} genes was raised and lowered by one standard deviation in {training.asked} test patients, "
+            "all others as they were; shown is the mean change of the prediction with one step up. This asks the "
+            "model, not the tumour: it is no proof of a cause. genes.csv has all of them."
         )
     ]
     for task, output in order.head(_FIGURES).itertuples(index=False):
