@@ -21,8 +21,7 @@ each imports only from floors below its own:
    for survival
 7. ``finetuning`` joins the two; ``interpret`` what a model has learned; ``ranks`` over many cohorts and tasks;
    ``scores`` of a benchmark; ``methods`` of the two papers by name
-8. ``bench`` compares them on the same splits; ``plots`` every figure; ``models`` read from their files; ``cli_fetch``
-   a command of the last floor
+8. ``bench`` compares them on the same splits; ``plots`` every figure; ``models`` read from their files
 9. ``report`` one page of html
 10. ``cli`` the command line
 """

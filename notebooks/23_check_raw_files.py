@@ -14,7 +14,9 @@
 # supplement that was not at hand: what this companion does instead is marked *assumed*.
 
 # %% tags=["parameters"]
-folder: str = "../data/formats"  # where the sources lie, a folder each, as `gexcore fetch` leaves them
+folder: str = (
+    "../data/formats"  # of the sources, a folder each, as gexcore fetch leaves them
+)
 n_genes: int = 100  # genes kept at the end of the last section; 1000 in the paper
 seed: int = 0  # what is spoilt, and the split on whose training part genes are chosen
 
@@ -22,7 +24,6 @@ seed: int = 0  # what is spoilt, and the split on whose training part genes are 
 import contextlib
 import gzip
 import io
-import os
 import tempfile
 import warnings
 from pathlib import Path
@@ -30,12 +31,13 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
+from IPython.display import display
 from myst_nb import glue
 
 import gexcore as gx
 
 gx.plots.use_theme()
-os.environ["GEXCORE_DATA"] = folder
+work = tempfile.TemporaryDirectory()
 sources = gx.list_sources()
 cohorts = sources.index[sources["kind"] == "cohort"]
 
@@ -82,12 +84,17 @@ for name in cohorts:
 # %% [markdown]
 # ## What a parser makes of them
 #
-# `gx.load_cohort` gives the same container for all of them: one sample per patient, symbols, log2(x + 1) or the
+# `gx.load_cohort` runs the parser of a source on its fetched files, and gives the same container for all of them: one sample per patient, symbols, log2(x + 1) or the
 # logarithm of the source where a back-transformation makes no sense, times in months, events coded 1 = it happened. What
 # was dropped on the way is kept in `uns["report"]`, a row per step.
 
 # %%
-read = {name: gx.load_cohort(name) for name in cohorts}
+read = {}
+for name in cohorts:
+    source = gx.sources.SOURCES[name]
+    read[name] = source.parser(
+        {file.name: Path(folder) / name / file.name for file in source.files}
+    )
 pd.DataFrame(
     {
         name: {
@@ -155,7 +162,6 @@ raw["ENSG00000999999.1"] = 1.0  # no table knows it, and it never changes
 raw[f"ENSG{998:011d}.3"] = raw[ids[0]]  # a second id of the first gene
 table.loc[f"ENSG{998:011d}"] = demo.var_names[0]
 
-work = tempfile.TemporaryDirectory()
 spoilt = Path(work.name) / "fpkm_genes_by_samples.tsv.gz"
 raw.T.to_csv(spoilt, sep="\t")
 labels.to_csv(spoilt.with_name("clinical.tsv"), sep="\t")
@@ -170,9 +176,7 @@ print(first_lines(spoilt, 4))
 tasks = gx.load_tasks("demo")
 with warnings.catch_warnings(record=True) as said:
     warnings.simplefilter("always", gx.CohortWarning)
-    found = gx.read_cohort(
-        spoilt, spoilt.with_name("clinical.tsv"), genes_as_rows=True
-    )
+    found = gx.read_cohort(spoilt, spoilt.with_name("clinical.tsv"), genes_as_rows=True)
 for note in said:
     print(f"note: {note.message}")
 
@@ -184,9 +188,7 @@ steps = {
     "need": "any",
     "gene_table": table,
 }
-whole, _ = gx.preprocessing.preprocess(
-    found, tasks, train=None, n_genes=None, **steps
-)
+whole, _ = gx.preprocessing.preprocess(found, tasks, train=None, n_genes=None, **steps)
 cohort, report = gx.preprocessing.preprocess(
     found,
     tasks,

@@ -177,9 +177,7 @@ print(f"exit status {refused}; written: {Path('nothing').exists()}")
 # %%
 holes = there.where(rng.random(there.shape) > 0.1).round(3)
 holes.to_csv("holes.csv")
-imputed = terminal(
-    "gexcore impute --expression holes.csv --max-epochs 3 --out filled"
-)
+imputed = terminal("gexcore impute --expression holes.csv --max-epochs 3 --out filled")
 
 # %%
 filled = pd.read_csv("filled/expression.csv", index_col=0)
@@ -188,7 +186,9 @@ kept = bool((filled.to_numpy()[seen] == holes.to_numpy()[seen]).all())
 off = (filled - there).to_numpy()[~seen] / there.std().to_numpy()[np.where(~seen)[1]]
 rmse = float(np.sqrt((off**2).mean()))
 glue("imputed_rmse", f"{rmse:.2f}", display=False)
-print(f"measured cells unchanged: {kept}; cells still empty: {int(filled.isna().sum().sum())}")
+print(
+    f"measured cells unchanged: {kept}; cells still empty: {int(filled.isna().sum().sum())}"
+)
 
 # %% [markdown]
 # The restored cells are off by {glue:text}`imputed_rmse` standard deviations of their gene; the mean of each gene would

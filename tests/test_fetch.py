@@ -1,6 +1,5 @@
 """Files come over a network that breaks, whole or not at all, and are the files they should be."""
 
-import argparse
 import hashlib
 import multiprocessing
 from pathlib import Path
@@ -8,7 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from gexcore import cli_fetch
+from gexcore.cli import main
 from gexcore.sources import SOURCES, File, Source, data_folder, fetch, list_sources, transfer
 from gexcore.sources.fetch import fetched
 
@@ -254,11 +253,15 @@ def test_the_list_tells_of_every_source_what_is_known_and_hides_nothing():
 
 def test_the_command_fetches_prints_the_paths_and_lists(source, folder, capsys):
     source()
-    parser = argparse.ArgumentParser()
-    cli_fetch.add_fetch(parser.add_subparsers())
-    options = parser.parse_args(["fetch", "toy", "--folder", str(folder.parent)])
-    assert options.command(options) == 0
+    assert main(["fetch", "toy", "--folder", str(folder.parent)]) == 0
     assert capsys.readouterr().out == f"{folder / 'matrix.tsv.gz'}\n"
-    options = parser.parse_args(["fetch", "--list"])
-    assert options.command(options) == 0
+    assert main(["fetch", "--list"]) == 0
     assert "metabric" in capsys.readouterr().out
+
+
+def test_the_command_says_in_one_line_what_is_wrong(capsys):
+    with pytest.raises(SystemExit) as stop:
+        main(["fetch", "tcga"])
+    (line,) = capsys.readouterr().err.splitlines()
+    assert stop.value.code == 2
+    assert line.startswith("gexcore fetch: error: no source is called 'tcga'; those there are: scan-b")

@@ -16,7 +16,7 @@ from gexcore.sources.matrices import from_log2, read_matrix
 from gexcore.sources.stringdb import combine_channels
 from gexcore.tasks import Survival
 
-FIXTURES = Path(__file__).parent / "fixtures" / "sources"
+FIXTURES = Path(__file__).parents[1] / "data" / "formats"
 COHORTS = [source.name for source in SOURCES.values() if source.kind == "cohort"]
 
 

@@ -16,9 +16,9 @@ from contextlib import contextmanager
 from typing import NoReturn
 
 from ..tasks import CohortWarning
-from . import benchmark, impute, predict, train
+from . import benchmark, fetch, impute, predict, train
 
-_COMMANDS = (train, predict, impute, benchmark)
+_COMMANDS = (fetch, train, predict, impute, benchmark)
 _INTERRUPTED = 130  # what a shell expects of a program that was stopped by Ctrl-C
 _OPTIONS = {  # how messages of the functions call what is an option here
     r"\b(genes_as_rows|log2)=True": r"--\1",

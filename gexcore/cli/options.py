@@ -70,6 +70,9 @@ def read(options: argparse.Namespace) -> AnnData:
     clinical = getattr(options, "clinical", None)
     how = {name: getattr(options, name) for name in ("genes_as_rows", "log2", "duplicate_genes")}
     cohort = read_cohort(options.expression, clinical, **how)
+    for subject, remark in cohort.uns.get("reading", {}).items():
+        if subject != "genes" or options.gene_table is None:  # a table is what that remark asks for
+            warnings.warn(remark, CohortWarning, stacklevel=2)
     if options.gene_table is None:
         return cohort
     rule = "mean" if options.duplicate_genes == "error" else options.duplicate_genes

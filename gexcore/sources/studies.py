@@ -108,7 +108,7 @@ def _task(entry: object, which: str) -> Task:
     if kind is None:
         message = f"{which} has no known kind; the kinds are {', '.join(_KINDS)}"
         raise ValueError(message)
-    settings = {key: value for key, value in entry.items() if key != "kind"}
+    settings = {key: value for key, value in entry.items() if key != "kind" and value is not None}
     required = {field.name for field in fields(kind) if field.default is MISSING}
     lacking, strange = required - settings.keys(), settings.keys() - {field.name for field in fields(kind)}
     if lacking or strange or not all(isinstance(value, str) for value in settings.values()):

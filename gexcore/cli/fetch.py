@@ -5,10 +5,10 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from .sources import fetch, list_sources
+from ..sources import fetch, list_sources
 
 
-def add_fetch(commands: argparse._SubParsersAction) -> None:
+def add(commands: argparse._SubParsersAction) -> None:
     """Add the command to those of a parser."""
     parser = commands.add_parser(
         "fetch",
@@ -17,9 +17,11 @@ def add_fetch(commands: argparse._SubParsersAction) -> None:
     )
     parser.set_defaults(command=_fetch)
     what = parser.add_mutually_exclusive_group(required=True)
-    what.add_argument("name", nargs="?", metavar="NAME", help="of --list")
+    what.add_argument("source", nargs="?", metavar="NAME", help="of --list")
     what.add_argument("--list", action="store_true", help="show what there is")
-    parser.add_argument("--folder", type=Path, metavar="F", help="default: GEXCORE_DATA, else the cache of the system")
+    parser.add_argument(
+        "--folder", type=Path, metavar="FOLDER", help="default: GEXCORE_DATA, else the cache of the system"
+    )
 
 
 def _fetch(options: argparse.Namespace) -> int:
@@ -27,6 +29,6 @@ def _fetch(options: argparse.Namespace) -> int:
         columns = ["kind", "size", "checksum", "contacted", "licence", "what"]
         print(list_sources()[columns].rename_axis(None).to_string())
         return 0
-    for path in fetch(options.name, folder=options.folder):
+    for path in fetch(options.source, folder=options.folder):
         print(path)
     return 0
