@@ -63,6 +63,9 @@ def _coverage(application: Application) -> str:
 
 def _summary(application: Application) -> str:
     text = f"{_coverage(application)}. "
+    n = gene_counts(application.genes)
+    if n["present"] < n["absent"]:
+        text += "Most of what the model reads is absent: take nothing from a single prediction. "
     if application.off_scale and application.harmonised is None:
         return text + (
             "The values do not look like those the model was trained on: do not use these predictions before that is "
