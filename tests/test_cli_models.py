@@ -308,6 +308,7 @@ def test_too_few_genes_are_refused_unless_allowed(trained, tmp_path, capsys):
     assert "coverage 40%, --min-coverage is 50%" in refused(capsys, own)
     assert not (tmp_path / "out").exists()
     assert main([*own, "--min-coverage", "0.4"]) == 0
+    assert "Most of what the model reads is absent" in f"{Text(tmp_path / 'out' / 'report.html')}"
 
 
 def test_files_that_are_no_model_are_refused(trained, tmp_path, capsys):

@@ -22,7 +22,7 @@ def wheel(tmp_path_factory):
 
 def test_the_wheel_holds_every_module_and_every_embedded_file(wheel):
     held = set(zipfile.ZipFile(wheel).namelist())
-    modules = {str(p.relative_to(ROOT)) for p in (ROOT / "gexcore").rglob("*.py")}
+    modules = {str(p.relative_to(ROOT)) for p in (ROOT / "gexcore").rglob("*") if p.suffix in (".py", ".jinja")}
     data = {f"gexcore/_data/{p.relative_to(ROOT / 'data')}" for p in (ROOT / "data").rglob("*") if p.is_file()}
     assert "gexcore/_data/demo/expression.csv" in data
     assert modules | data <= held

@@ -97,13 +97,14 @@ def _train(options: argparse.Namespace) -> int:
     name = MODELS[options.model]
     models = {name: predicted} | {rival: predict(test) for rival, predict in rivals.items()}
     scores = score_models(models, test, train=train, seed=options.seed)
-    perturbed = _perturbed(model, tasks, train, test[:_SAMPLES_ASKED].copy(), options.perturb)
+    asked = test[:_SAMPLES_ASKED].copy()
+    perturbed = _perturbed(model, tasks, train, asked, options.perturb)
     effects = gene_effects([perturbed])
     risks = {n: p.risk for n, p in model.predict(train).items() if isinstance(p, SurvivalPrediction)}
     counts = {f"{part}_samples": data.n_obs for part, data in parts.items()} | {"genes": train.n_vars}
     run = record(options, counts)
     cuts = {task: float(risk.median()) for task, risk in risks.items()}
-    training = Training(name, tasks, parts, predicted, cuts, scores, effects, model.history_, run)
+    training = Training(name, tasks, parts, predicted, cuts, scores, effects, asked.n_obs, model.history_, run)
     labels = [column for task in tasks for column in task.columns]
     write_folder(
         options.out,

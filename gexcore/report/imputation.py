@@ -14,8 +14,8 @@ from .training import footer, made, notes
 
 _LISTED = 10  # genes and samples with most holes
 _METRICS = {
-    "rmse": "RMSE (less is better)",
-    "mae": "Mean absolute error (less is better)",
+    "rmse": "RMSE",
+    "mae": "Mean absolute error",
     "pcc_gene": "Correlation across samples",
     "pcc_sample": "Correlation across genes",
 }
@@ -92,7 +92,7 @@ def checks(check: pd.DataFrame, n: int) -> list[Block]:
     table = table.loc[check["model"].unique()].rename(columns=_METRICS).rename_axis(columns=None)
     caption = (
         f"{n:,} measured cells were hidden and restored. Errors are in standard deviations of a gene; filling in a "
-        "gene's mean errs by about one. Correlations are medians over genes, and over samples."
+        "gene's mean errs by about one, and less is better. Correlations are medians over genes, and over samples."
     )
     return [Table(table, caption)]
 

@@ -63,6 +63,9 @@ def _coverage(application: Application) -> str:
 
 def _summary(application: Application) -> str:
     text = f"{_coverage(application)}. "
+    n = gene_counts(application.genes)
+    if n["present"] < n["absent"]:
+        text += "Most of what the model reads is absent: take nothing from a single prediction. "
     if application.off_scale and application.harmonised is None:
         return text + (
             "The values do not look like those the model was trained on: do not use these predictions before that is "
@@ -85,10 +88,9 @@ def _fit(application: Application) -> list[Block]:
     if n["extra"]:
         extra = genes.index[genes["status"] == "extra"]
         points.append(f"{n['extra']:,} genes of the file are not in the model and were not used ({first_ids(extra)}).")
-    points.append(
-        f"{present['missing'].mean():.2%} of the cells of the genes that are there have no value."
-        + (f" {application.absent}" if present["missing"].any() and not n["absent"] else "")
-    )
+    if present["missing"].any():
+        share = f"{present['missing'].mean():.2%} of the cells of the genes that are there have no value."
+        points.append(share if n["absent"] else f"{share} {application.absent}")
     if application.harmonised:
         points.append(
             f"Gene by gene, the values were brought to the training distribution ({application.harmonised}). That "
@@ -117,7 +119,7 @@ def _predictions(application: Application) -> list[Block]:
             )
         elif isinstance(prediction, ClassPrediction):
             counts = prediction.labels.value_counts()
-            rows[name] = ("patients per class", ", ".join(f"{label} {count}" for label, count in counts.items()))
+            rows[name] = ("patients per class", ", ".join(f"{label}: {count}" for label, count in counts.items()))
         else:
             values = prediction.risk if isinstance(prediction, SurvivalPrediction) else prediction.values
             rows[name] = ("value", f"{values.min():.3g} to {values.max():.3g}, median {values.median():.3g}")
@@ -134,10 +136,11 @@ def _scores(application: Application) -> list[Block]:
         labels = application.predictions[name].task.read(application.cohort.obs).dropna()
         kind = application.predictions[name].task.kind
         metric = METRIC_NAMES[HEADLINES[kind]] + (" (less is better)" if row["metric"] in LOWER_IS_BETTER else "")
-        events = f"{int(labels['event'].sum())}" if kind == "survival" else ""
+        events = int(labels["event"].sum()) if kind == "survival" else pd.NA
         rows[name] = (metric, len(labels), events, with_interval(row["value"], row["low"], row["high"]))
     columns = ["score", "patients", "events", application.model]
     table = pd.DataFrame.from_dict(rows, orient="index", columns=columns).rename_axis("task")
+    table = table.astype({"events": "Int64"}).dropna(axis="columns", how="all")
     blocks.append(Table(table, "With 95 % intervals over resampled patients. scores.csv has all scores."))
     for name, prediction in application.predictions.items():
         if name in rows and isinstance(prediction, SurvivalPrediction):

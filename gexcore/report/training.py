@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from anndata import AnnData
 
-from ..metrics import HEADLINES, LOWER_IS_BETTER
+from ..metrics import HEADLINES
 from ..plots import METRIC_NAMES, plot_effects, plot_history, plot_kaplan_meier
 from ..tasks import Prediction, SurvivalPrediction, Task, first_ids
 from .page import Block, Picture, Points, Section, Table, Text, page, picture
@@ -26,7 +26,8 @@ class Training:
     """What a training report tells of; the first model in ``scores`` is the one that was trained, the second its rival.
 
     ``predictions`` are of the test samples, ``cuts`` the median risks of the training samples by task; ``scores`` is of
-    :func:`score_models`, ``effects`` of :func:`gexcore.interpret.gene_effects`; ``run`` is the record of the run.
+    :func:`score_models`, ``effects`` of :func:`gexcore.interpret.gene_effects` in ``asked`` test patients; ``run`` is
+    the record of the run.
     """
 
     model: str
@@ -36,6 +37,7 @@ class Training:
     cuts: Mapping[str, float]
     scores: pd.DataFrame
     effects: pd.DataFrame
+    asked: int
     history: pd.DataFrame
     run: Mapping[str, Any]
 
@@ -104,20 +106,22 @@ def _scores(training: Training) -> list[Block]:
     test, said, rows = training.parts["test"], _verdicts(training), {}
     for task in training.tasks:
         labels = task.read(test.obs).dropna()
-        metric = HEADLINES[task.kind]
-        row = {"score": METRIC_NAMES[metric] + (" (less is better)" if metric in LOWER_IS_BETTER else "")}
+        row = {"score": METRIC_NAMES[HEADLINES[task.kind]]}
         row |= {"patients": len(labels), "events": int(labels["event"].sum()) if task.kind == "survival" else pd.NA}
         for model in models:
             known = (task.name, model) in shown.index
             values = shown.loc[(task.name, model), ["value", "low", "high"]] if known else None
             row[model] = with_interval(*values) if known else "no score"
-        rows[task.name] = row | {f"{models[0]} against {models[1]}": said.get(task.name, "not told apart")}
+            if known and model == models[-1]:
+                row[model] = f"{values['value']:.3f}"
+        rows[task.name] = row | {"verdict": said.get(task.name, "not told apart")}
     table = pd.DataFrame.from_dict(rows, orient="index").rename_axis("task")
     table["events"] = table["events"].astype("Int64")
     caption = (
         f"On the {test.n_obs} test patients, with 95 % intervals over resampled patients. The {models[1]} is a ridge "
         "Cox model for survival, penalised logistic regression for classes and ridge regression for numbers, on the "
-        f"same genes and patients; the {models[2]} knows no gene. scores.csv has all scores."
+        f"same genes and patients; the {models[2]} knows no gene. Of errors less is better. "
+        f"The verdict says how {models[0]} does against the {models[1]}. scores.csv has all scores."
     )
     return [Table(table if table["events"].notna().any() else table.drop(columns="events"), caption)]
 
@@ -154,20 +158,21 @@ def _effects(training: Training) -> list[Block]:
     if effects.empty:
         return []
     kinds = {task.name: task.kind for task in training.tasks}
-    order = effects[["task", "output"]].drop_duplicates()
-    order = order.sort_values("task", key=lambda c: c.map(kinds).ne("survival"), kind="stable").head(_FIGURES)
+    order = effects.sort_values("effect", key=abs, ascending=False, kind="stable").drop_duplicates("task")
+    order = order[["task", "output"]].sort_values("task", key=lambda column: column.map(list(kinds).index))
+    order = order.sort_values("task", key=lambda column: column.map(kinds).ne("survival"), kind="stable")
     n = effects["gene"].nunique()
     blocks: list[Block] = [
         Text(
-            f"Each of {n} genes was raised and lowered by one standard deviation in every test patient, all others as "
-            "they were; shown is the mean change of the prediction with one step up. This asks the model, not the "
-            "tumour: it is no proof of a cause. genes.csv has all of them."
+            f"Each of {n} genes was raised and lowered by one standard deviation in {training.asked} test patients, "
+            "all others as they were; shown is the mean change of the prediction with one step up. This asks the "
+            "model, not the tumour: it is no proof of a cause. genes.csv has all of them."
         )
     ]
-    for task, output in order.itertuples(index=False):
+    for task, output in order.head(_FIGURES).itertuples(index=False):
         part = effects[(effects["task"] == task) & (effects["output"] == output)]
         top = part.reindex(part["effect"].abs().sort_values(ascending=False, kind="stable").index)["gene"]
-        what = "risk (to the right: worse)" if kinds[task] == "survival" else f"{task} {output}".strip()
+        what = {"survival": "risk (to the right: worse)", "classification": "probability"}.get(kinds[task], "value")
         blocks.append(
             picture(
                 lambda ax, task=task, output=output: plot_effects(effects, task=task, output=output, ax=ax),
@@ -250,7 +255,8 @@ def notes(run: Mapping[str, Any]) -> list[Block]:
 def made(run: Mapping[str, Any]) -> Section:
     """Command, versions and files of a run."""
     versions = ", ".join(f"{name} {version}" for name, version in run["versions"].items())
-    points = [f"Command: {run['command']}", f"Versions: {versions}", f"Seed: {run['seed']}"]
+    points = [f"Command: {run['command']}", f"Versions: {versions}"]
+    points += [] if run["seed"] is None else [f"Seed: {run['seed']}"]
     points += [f"Read: {path} (sha256 {checksum[:16]}…)" for path, checksum in run["inputs"].items()]
     return Section("How this was made", [Points(points)])
 
