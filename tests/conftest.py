@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from commands import trained  # noqa: F401, a fixture of the tests of commands
 from matplotlib import pyplot as plt
 from serving import served  # noqa: F401, a fixture of all tests
 

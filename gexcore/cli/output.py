@@ -15,7 +15,7 @@ import pandas as pd
 from ..bench import this_run
 from ..tables import sha256
 
-_INPUTS = ("expression", "clinical", "tasks", "gene_table", "gene_sets", "network", "model_file")
+_INPUTS = ("expression", "clinical", "tasks", "gene_table", "gene_sets", "shared_with", "network", "model_file")
 
 
 def check_output(folder: Path) -> Path:

@@ -13,10 +13,11 @@ from ..genes import align_genes, gene_report
 from ..gexbert import GexBERT
 from ..models import load_model
 from ..report import Application, gene_counts, patient_table, prediction_report, score_models
-from ..tasks import CohortWarning, first_ids
+from ..tasks import CohortWarning, Prediction, SurvivalPrediction, first_ids
 from .options import add_reading, read, share
 from .output import check_output, record, write_folder
 
+_UNITS_APART = 8.0  # of two follow-ups: a year has 12 months, a month 30 days
 _AT_MEAN = "They count as missing: the model takes each at its training mean."
 _ABSENT = {  # what a model does about values that are not there
     "FineTuned": (
@@ -70,6 +71,7 @@ def _predict(options: argparse.Namespace) -> int:
     cohort = read(options)
     known = _labelled(model, cohort, options)
     predictions = model.predict(cohort, harmonise=options.harmonise, min_coverage=options.min_coverage)
+    _check_units({task: predictions[task] for task in known}, cohort)
     off_scale = _is_off_scale(model, cohort)
     if off_scale and options.harmonise is None:
         warnings.warn("--harmonise quantile brings values to the training scale", CohortWarning, stacklevel=2)
@@ -85,6 +87,11 @@ def _predict(options: argparse.Namespace) -> int:
     if known:
         tables["scores.csv"] = scores.drop(columns=["less_than_first", "less_low", "less_high"]).set_index("task")
     write_folder(options.out, tables=tables, texts={"report.html": prediction_report(application)}, run=run)
+    n = gene_counts(genes)
+    print(
+        f"{cohort.n_obs} patients; {n['present']} of the model's {len(model.genes_)} genes found "
+        f"({n['present'] / len(model.genes_):.0%}), {n['extra']} others of the file not used"
+    )
     print(f"wrote {options.out}: open {options.out / 'report.html'}")
     return 0
 
@@ -97,6 +104,20 @@ def _labelled(model: NeuralEstimator, cohort: AnnData, options: argparse.Namespa
         message = f"the clinical table lacks {first_ids(absent, 6)}: their predictions are not scored"
         warnings.warn(message, CohortWarning, stacklevel=2)
     return [task.name for task in known if len(task.read(cohort.obs).dropna())]
+
+
+def _check_units(predictions: dict[str, Prediction], cohort: AnnData) -> None:
+    """Note follow-up that is as much longer or shorter than in training as one unit of time is than another."""
+    for name, prediction in predictions.items():
+        if isinstance(prediction, SurvivalPrediction) and prediction.survival is not None:
+            here = prediction.task.read(cohort.obs)["time"].max()
+            there = float(prediction.survival.index[-1])
+            if not 1 / _UNITS_APART < here / there < _UNITS_APART:
+                message = (
+                    f"{name}: follow-up reaches {here:g} here and {there:.4g} in the training; if its unit is another "
+                    "one, predicted times are in that of the training"
+                )
+                warnings.warn(message, CohortWarning, stacklevel=2)
 
 
 def _is_off_scale(model: NeuralEstimator, cohort: AnnData) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import pandas as pd
 from anndata import AnnData
 
 from ..baselines import KNN, GeneMean, LinearModel, Null, RidgeCox
+from ..cohort import read_cohort
 from ..estimator import NeuralEstimator
 from ..finetuning import FineTuned
 from ..genes import select_genes
@@ -21,7 +23,7 @@ from ..network import node2vec, read_network
 from ..report import Training, patient_table, pretraining_report, score_models, score_restoration, training_report
 from ..splits import split
 from ..tables import read_gene_sets
-from ..tasks import Prediction, SurvivalPrediction, Task
+from ..tasks import CohortWarning, Prediction, SurvivalPrediction, Task, first_ids
 from ..txt import TxT
 from .options import HIDDEN, add_reading, add_tasks, at_least, chosen_tasks, read
 from .output import check_output, record, write_folder
@@ -67,6 +69,12 @@ def add(commands: argparse._SubParsersAction) -> None:
         "--n-genes", default=1000, type=at_least(1), metavar="N", help="genes that vary most in training; default: 1000"
     )
     how.add_argument("--gene-sets", type=Path, metavar="FILE", help="only genes of these sets, .gmt")
+    how.add_argument(
+        "--shared-with",
+        type=Path,
+        metavar="FILE",
+        help="only genes that this expression table has too, such as that of the hospital the model is for",
+    )
     how.add_argument("--network", type=Path, metavar="FILE", help="edges between genes, as of STRING, for gene vectors")
     how.add_argument(
         "--perturb", default=50, type=at_least(1), metavar="N", help="genes to raise and lower; default: 50"
@@ -85,6 +93,7 @@ def _train(options: argparse.Namespace) -> int:
         raise ValueError(message)
     cohort = read(options)
     graph = None if options.network is None else read_network(options.network)
+    cohort = _on_shared_genes(cohort, options)
     parts = dict(zip(("train", "val", "test"), split(cohort, tasks, seed=options.seed), strict=True))
     for task in tasks:
         task.fit(parts["train"].obs)  # refuses labels from which nothing can be learned
@@ -122,6 +131,23 @@ def _train(options: argparse.Namespace) -> int:
     )
     print(f"wrote {options.out}: open {options.out / 'report.html'}")
     return 0
+
+
+def _on_shared_genes(cohort: AnnData, options: argparse.Namespace) -> AnnData:
+    """The cohort with the genes of another expression table, of which nothing but their names is used."""
+    if options.shared_with is None:
+        return cohort
+    other = read_cohort(options.shared_with, duplicate_genes="first")
+    shared = cohort.var_names.isin(other.var_names)
+    message = f"{shared.sum()} of {cohort.n_vars} genes are in {options.shared_with} too; the others are not read"
+    if not shared.any():
+        message = (
+            f"{options.expression} and {options.shared_with} share no gene: the first has "
+            f"{first_ids(cohort.var_names)}, the second {first_ids(other.var_names)}; are both named by symbols?"
+        )
+        raise ValueError(message)
+    warnings.warn(message, CohortWarning, stacklevel=2)
+    return cohort[:, shared].copy()
 
 
 def _on_chosen_genes(parts: dict[str, AnnData], options: argparse.Namespace) -> dict[str, AnnData]:
@@ -185,6 +211,7 @@ def _pretrain(options: argparse.Namespace, tasks: Sequence[Task]) -> int:
         raise ValueError(message)
     cohort = read(options)
     graph = None if options.network is None else read_network(options.network)
+    cohort = _on_shared_genes(cohort, options)
     parts = dict(zip(("train", "val", "test"), split(cohort, seed=options.seed), strict=True))
     parts = _on_chosen_genes(parts, options)
     train, test = parts["train"], parts["test"]
