@@ -14,9 +14,7 @@
 # supplement that was not at hand: what this companion does instead is marked *assumed*.
 
 # %% tags=["parameters"]
-folder: str = (
-    "../data/formats"  # of the sources, a folder each, as gexcore fetch leaves them
-)
+folder: str = "../data/formats"  # a folder per source, as `fetch` leaves it
 n_genes: int = 100  # genes kept at the end of the last section; 1000 in the paper
 seed: int = 0  # what is spoilt, and the split on whose training part genes are chosen
 
@@ -25,13 +23,14 @@ import contextlib
 import gzip
 import io
 import tempfile
+import textwrap
 import warnings
 from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
-from IPython.display import display
+from IPython.display import HTML
 from myst_nb import glue
 
 import gexcore as gx
@@ -40,6 +39,13 @@ gx.plots.use_theme()
 work = tempfile.TemporaryDirectory()
 sources = gx.list_sources()
 cohorts = sources.index[sources["kind"] == "cohort"]
+
+
+def in_full(table: pd.DataFrame) -> HTML:
+    """A table of words: nothing is cut, and cells begin at the left."""
+    with pd.option_context("display.max_colwidth", None):
+        return HTML(f'<div class="words">{table.to_html()}</div>')
+
 
 # %% [markdown]
 # ## The public sources
@@ -52,14 +58,13 @@ cohorts = sources.index[sources["kind"] == "cohort"]
 # here.
 
 # %%
-sources[["what", "size", "checksum", "contacted", "licence"]]
+in_full(sources[["what", "size", "checksum", "contacted", "licence"]])
 
 # %% [markdown]
 # What is awkward about each is worth reading before anything is computed:
 
 # %%
-with pd.option_context("display.max_colwidth", None):
-    display(sources[["awkward"]])
+in_full(sources[["awkward"]])
 
 # %% [markdown]
 # ## What the files look like
@@ -69,17 +74,23 @@ with pd.option_context("display.max_colwidth", None):
 
 
 # %%
-def first_lines(path: Path, n: int = 3) -> str:
-    """The beginning of a text file, packed or not."""
+def first_lines(path: Path, n: int = 3, width: int = 80) -> str:
+    """The beginning of a text file; of a series matrix, that about the samples."""
     with (gzip.open if path.suffix == ".gz" else open)(path, "rt") as file:
-        lines = [next(file, "").rstrip("\n").expandtabs(2) for _ in range(n)]
-    return "\n".join(line[:100] + " ..." * (len(line) > 100) for line in lines)
+        told = (line.rstrip("\n").expandtabs(2) for line in file)
+        lines = [
+            line for line in told if line and not line.startswith(("!Series", "##"))
+        ]
+    return "\n".join(line[:width] + " ..." * (len(line) > width) for line in lines[:n])
 
 
+shown = set()
 for name in cohorts:
     for path in sorted((Path(folder) / name).iterdir()):
-        if path.suffix not in (".xlsx", ".json"):
+        is_new = path.name not in shown and not path.name.startswith("gencode")
+        if is_new and path.suffix not in (".xlsx", ".json"):
             print(f"{name}/{path.name}\n{first_lines(path)}\n")
+            shown.add(path.name)
 
 # %% [markdown]
 # ## What a parser makes of them
@@ -95,7 +106,7 @@ for name in cohorts:
     read[name] = source.parser(
         {file.name: Path(folder) / name / file.name for file in source.files}
     )
-pd.DataFrame(
+table = pd.DataFrame(
     {
         name: {
             "samples": cohort.n_obs,
@@ -105,11 +116,11 @@ pd.DataFrame(
         }
         for name, cohort in read.items()
     }
-).T
+)
+in_full(table.T)
 
 # %%
-with pd.option_context("display.max_colwidth", None):
-    display(read["tcga-brca"].uns["report"])
+in_full(read["tcga-brca"].uns["report"])
 
 # %% [markdown]
 # ## Names of genes
@@ -126,7 +137,7 @@ lists = {
     "NKI": ["NM_003981", "Contig63649_RC", "AB037863"],
 }
 for what, names in lists.items():
-    print(f"{what}: {gx.identifiers.identify_genes(names)}")
+    print(textwrap.fill(f"{what}: {gx.identifiers.identify_genes(names)}", 82))
 print("1-Mar may have been", " or ".join(gx.identifiers.date_symbols("1-Mar")))
 
 # %% [markdown]
@@ -138,7 +149,7 @@ print("1-Mar may have been", " or ".join(gx.identifiers.date_symbols("1-Mar")))
 
 # %%
 rng = np.random.default_rng(seed)
-demo, truth = gx.load_cohort("demo"), gx.load_truth("demo")
+demo = gx.load_cohort("demo")
 ids = [f"ENSG{i:011d}.{i % 7 + 1}" for i in range(1, demo.n_vars + 1)]
 table = pd.DataFrame({"symbol": demo.var_names}, index=[i.split(".")[0] for i in ids])
 
@@ -197,8 +208,7 @@ cohort, report = gx.preprocessing.preprocess(
     n_genes=n_genes,
     **steps,
 )
-with pd.option_context("display.max_colwidth", 60):
-    display(report.drop(columns="first_ids"))
+in_full(report.drop(columns="first_ids"))
 
 # %% [markdown]
 # Is it the cohort it was? Every cell of expression and every time is compared with the original.
@@ -252,8 +262,7 @@ broken = {
     "a row cut off": refusal("id,TP53,MYC\np1,1,2\np2,3\n"),
     "other ids": refusal("id,TP53\np1,1\np2,2\n", "id,age\nA1,50\nA2,60\n"),
 }
-with pd.option_context("display.max_colwidth", None):
-    display(pd.Series(broken, name="message").to_frame())
+in_full(pd.Series(broken, name="message").to_frame())
 
 # %% [markdown]
 # ## What was found

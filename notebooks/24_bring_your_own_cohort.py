@@ -26,6 +26,7 @@ import os
 import shlex
 import shutil
 import tempfile
+import textwrap
 from pathlib import Path
 
 import numpy as np
@@ -50,7 +51,8 @@ def terminal(command: str) -> int:
             status = main(shlex.split(command)[1:])
         except SystemExit as stop:
             status = stop.code
-    print(f"$ {command}\n{said.getvalue()}", end="")
+    for line in (f"$ {command}", *said.getvalue().splitlines()):
+        print(textwrap.fill(line, 82, subsequent_indent="    ", break_on_hyphens=False))
     return status
 
 
@@ -65,7 +67,7 @@ def terminal(command: str) -> int:
 for name in ("expression.csv", "clinical.csv"):
     print(name)
     for line in Path(name).read_text().splitlines()[:4]:
-        print(line[:90] + " ..." * (len(line) > 90))
+        print(line[:78] + " ..." * (len(line) > 78))
     print()
 
 # %% [markdown]
@@ -96,7 +98,7 @@ print(*sorted(path.name for path in Path("trained").iterdir()), sep="\n")
 # %% tags=["nbval-ignore-output"]
 page = Path("trained/report.html").read_text(encoding="utf-8")
 HTML(
-    f'<div><iframe srcdoc="{html.escape(page)}" title="The report of the training, whole"'
+    f'<div><iframe srcdoc="{html.escape(page)}" title="The report of the training"'
     ' style="width: 100%; height: 36rem; border: 1px solid #8888; background: white">'
     "</iframe></div>"
 )
@@ -154,12 +156,12 @@ scores = {
     }.items()
 }
 table = pd.concat(scores, names=["patients"]).reset_index("patients")
-table = table[table["model"] == "TxT"]
+table = table[(table["model"] == "TxT") & table["low"].notna()]
 table = table.pivot(index="patients", columns=["task", "metric"], values="value")
-table.loc[list(scores)].T.dropna().round(3)
+table.loc[list(scores)].T.round(3)
 
 # %% [markdown]
-# `genes.csv` lists every gene as present, absent or extra. Where less than half of the genes are there, the answer is no:
+# These are the headline scores; the files have all of them. `genes.csv` lists every gene as present, absent or extra. Where less than half of the genes are there, the answer is no:
 
 # %%
 there.iloc[:, : there.shape[1] // 2].to_csv("too_few.csv")

@@ -63,7 +63,7 @@ def test_follow_up_in_another_unit_is_noted(trained, tmp_path, capsys):
     clinical.assign(os_time=clinical["os_time"] * 30.4375).to_csv(tmp_path / "c.csv")
     own = ["--expression", f"{EXPRESSION}", "--clinical", f"{tmp_path / 'c.csv'}"]
     main(["predict", f"{trained}/model.safetensors", *own, "--out", f"{tmp_path / 'days'}"])
-    assert "note: os: follow-up reaches 3652.5 here and" in capsys.readouterr().err
+    assert "note: os: follow-up reaches 3643.37 here and" in capsys.readouterr().err
     main(["predict", f"{trained}/model.safetensors", *DEMO, "--out", f"{tmp_path / 'months'}"])
     assert "follow-up" not in capsys.readouterr().err
 
