@@ -33,9 +33,9 @@ def metabric(files: Mapping[str, Path]) -> AnnData:
             "size": clinical.numbers(tumours["TUMOR_SIZE"].reindex(names)),
             "nhg": clinical.grades(tumours["GRADE"].reindex(names)),
             "pam50": clinical.subtypes(own["CLAUDIN_SUBTYPE"]),
-            "os_time": clinical.months(own["OS_MONTHS"], 1),
+            "os_time": clinical.months(own["OS_MONTHS"], "months"),
             "os_event": clinical.events(own["OS_STATUS"]),
-            "rfs_time": clinical.months(own["RFS_MONTHS"], 1),
+            "rfs_time": clinical.months(own["RFS_MONTHS"], "months"),
             "rfs_event": clinical.events(own["RFS_STATUS"]),
         }
     )

@@ -10,8 +10,8 @@ from pathlib import Path
 import pandas as pd
 
 from ..tasks import first_ids
+from ..units import DAYS
 
-DAYS, YEARS = 12 / 365.25, 12.0  # in months
 PAM50 = ("LumA", "LumB", "Her2", "Basal", "Normal")
 # Words of GDC, TCGA, cBioPortal and GEO for a value that is not there, besides those that pandas knows.
 _MISSING = [
@@ -81,9 +81,9 @@ def numbers(column: pd.Series) -> pd.Series:
     return values
 
 
-def months(column: pd.Series, unit: float) -> pd.Series:
-    """Times in months; a time below zero is missing."""
-    times = numbers(column) * unit
+def months(column: pd.Series, unit: str) -> pd.Series:
+    """Times in months from a text column in ``unit`` ("days", "months"); a time below zero is missing."""
+    times = numbers(column) * (DAYS[unit] / DAYS["months"])
     return times.where(times >= 0)
 
 

@@ -42,9 +42,9 @@ def scan_b(files: Mapping[str, Path], *, replicates: str = "mean") -> AnnData:
             "size": clinical.numbers(obs["Size.mm"]),
             "nhg": clinical.grades(obs["NHG"]),
             "pam50": clinical.subtypes(obs["NCN.PAM50"]),
-            "os_time": clinical.months(obs["OS_days"], clinical.DAYS),
+            "os_time": clinical.months(obs["OS_days"], "days"),
             "os_event": clinical.events(obs["OS_event"]),
-            "drfi_time": clinical.months(obs["DRFi_days"], clinical.DAYS),
+            "drfi_time": clinical.months(obs["DRFi_days"], "days"),
             "drfi_event": clinical.events(obs["DRFi_event"]),
         }
     )
@@ -76,7 +76,7 @@ def gse96058(files: Mapping[str, Path], *, replicates: str = "mean") -> AnnData:
             "size": clinical.numbers(titles["tumor size"]),
             "nhg": clinical.grades(titles["nhg"]),
             "pam50": clinical.subtypes(titles["pam50 subtype"]),
-            "os_time": clinical.months(titles["overall survival days"], clinical.DAYS),
+            "os_time": clinical.months(titles["overall survival days"], "days"),
             "os_event": clinical.events(titles["overall survival event"]),
         }
     )
