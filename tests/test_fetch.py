@@ -99,6 +99,14 @@ def test_a_file_that_changed_after_the_cut_is_not_glued_to_the_old_part(source, 
     assert (folder / "matrix.tsv.gz").read_bytes() == DATA[::-1]
 
 
+def test_a_part_that_was_not_asked_for_is_not_glued_on(source, served, folder):
+    served.cuts[PATH], served.shift = [1000], 500
+    source()
+    fetch("toy")
+    assert [asked for _, asked in served.seen] == [None, "bytes=1000-", None]
+    assert (folder / "matrix.tsv.gz").read_bytes() == DATA
+
+
 def test_a_part_that_was_complete_already_needs_no_further_byte(source, served, folder):
     source()
     folder.mkdir(parents=True)

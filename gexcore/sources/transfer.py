@@ -81,7 +81,11 @@ def _attempt(url: str, part: Path, *, progress: bool) -> None:
             message = "the server has a shorter file"
             raise _BrokenError(message)
         _refuse(answer, url)
-        if answer.status_code != 206 or not answer.headers.get("Content-Range", "").startswith(f"bytes {have}-"):
+        if answer.status_code == 206 and not answer.headers.get("Content-Range", "").startswith(f"bytes {have}-"):
+            part.unlink(missing_ok=True)
+            message = "the server sends another part of the file than the one asked for"
+            raise _BrokenError(message)
+        if answer.status_code != 206:
             have = 0
         length = answer.headers.get("Content-Length")
         total = have + int(length) if length and length.isdigit() else None
