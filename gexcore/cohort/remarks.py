@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from ..identifiers import identify_genes
-from ..tasks import first_ids
+from ..tasks import counted, first_ids
 
 _MERGED = {"mean": "averaged", "max_variance": "the most variable column kept", "first": "the first column kept"}
 _FAR = 10.0  # robust standard deviations from the median of the gene
@@ -40,7 +40,8 @@ def _duplicates(names: pd.Index, how: str) -> str:
     repeated = names[names.duplicated()].unique()
     extra = len(names) - names.nunique()
     return (
-        f"{len(repeated)} genes have {extra} further columns ({first_ids(repeated, 10)}); {_MERGED[how]}"
+        f"{counted(len(repeated), 'gene has', 'genes have')} {counted(extra, 'further column', 'further columns')} "
+        f"({first_ids(repeated, 10)}); {_MERGED[how]}"
         if extra
         else ""
     )
@@ -53,8 +54,9 @@ def _missing(values: pd.DataFrame) -> str:
     by_gene, by_sample = hole.mean(axis=0), hole.mean(axis=1)
     gene, sample = by_gene.argmax(), by_sample.argmax()
     return (
-        f"{hole.sum()} cells ({hole.mean():.2%}) are missing, in {(by_gene > 0).sum()} genes and "
-        f"{(by_sample > 0).sum()} samples; most in gene {values.columns[gene]!r} ({by_gene[gene]:.0%}) and sample "
+        f"{counted(n := hole.sum(), 'cell', 'cells')} ({hole.mean():.2%}) {'is' if n == 1 else 'are'} missing, in "
+        f"{counted((by_gene > 0).sum(), 'gene', 'genes')} and {counted((by_sample > 0).sum(), 'sample', 'samples')}; "
+        f"most in gene {values.columns[gene]!r} ({by_gene[gene]:.0%}) and sample "
         f"{values.index[sample]!r} ({by_sample[sample]:.0%}); kept as missing"
     )
 
@@ -74,8 +76,9 @@ def _tails(values: pd.DataFrame) -> str:
     distance[~far] = 0
     row, column = np.unravel_index(distance.argmax(), x.shape)
     return (
-        f"{far.sum()} cells ({far.mean():.2%}) are more than {_FAR:g} robust standard deviations off the median of "
-        f"their gene; the farthest is {x[row, column]:g}, gene {values.columns[column]!r} at {values.index[row]}; kept"
+        f"{counted(n := far.sum(), 'cell', 'cells')} ({far.mean():.2%}) {'is' if n == 1 else 'are'} more than {_FAR:g} "
+        "robust standard deviations off the median of their gene; the farthest is "
+        f"{x[row, column]:g}, gene {values.columns[column]!r} at {values.index[row]}; kept"
     )
 
 
