@@ -92,7 +92,7 @@ def _read(path: str | os.PathLike) -> tuple[dict, dict[str, Tensor]]:
             metadata = {name: json.loads(value) for name, value in (file.metadata() or {}).items()}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
     except (SafetensorError, json.JSONDecodeError) as error:
-        message = f"{path} is not a whole model file ({error}); it may be cut short or of another program"
+        message = f"{path} is not a whole model file; it may be cut short or of another program"
         raise ValueError(message) from error
     if not {"kind", "format", "config"} <= metadata.keys():
         message = f"{path} is a safetensors file, but not one written by gexcore"

@@ -26,6 +26,11 @@ def first_ids(ids: Sequence, n: int = 3) -> str:
     return shown if len(ids) <= n else f"{shown} and {len(ids) - n} more"
 
 
+def counted(n: int, one: str, many: str) -> str:
+    """``1 gene is``, ``1,200 genes are``: a number with the words that go with it."""
+    return f"{n:,} {one if n == 1 else many}"
+
+
 # ---------------------------------------------------------------------------------------------- reading
 
 
@@ -36,14 +41,16 @@ def _column(obs: pd.DataFrame, column: str, task: str) -> pd.Series:
     return obs[column]
 
 
-def _numbers(obs: pd.DataFrame, column: str, task: str) -> pd.Series:
+def _numbers(
+    obs: pd.DataFrame, column: str, task: str, *, remedy: str = "leave a cell empty where it is unknown"
+) -> pd.Series:
     """A clinical column as float64; cells that are neither numbers nor missing are refused by name."""
     raw = _column(obs, column, task)
     numbers = pd.to_numeric(raw.astype(object), errors="coerce").astype(float)
     if (wrong := numbers.isna() & raw.notna()).any():
         message = (
-            f"column {column!r} must hold numbers: {wrong.sum()} cells do not, first at "
-            f"{first_ids(obs.index[wrong])} ({first_ids(raw[wrong].unique())}); leave a cell empty where it is unknown"
+            f"column {column!r} must hold numbers: {counted(wrong.sum(), 'cell does', 'cells do')} not, first at "
+            f"{first_ids(obs.index[wrong])} ({first_ids(raw[wrong].unique())}); {remedy}"
         )
         raise ValueError(message)
     if (infinite := np.isinf(numbers)).any():
@@ -83,7 +90,8 @@ class Survival:
         ValueError
             Negative times, events other than 0 and 1, cells that are not numbers.
         """
-        time, event = (_numbers(obs, column, self.name) for column in self.columns)
+        time = _numbers(obs, self.time, self.name)
+        event = _numbers(obs, self.event, self.name, remedy="write 1 where it happened and 0 where it did not (yet)")
         if (negative := time < 0).any():
             message = (
                 f"column {self.time!r} holds {negative.sum()} negative times, first at "
@@ -92,7 +100,8 @@ class Survival:
             raise ValueError(message)
         if (odd := event.notna() & ~event.isin([0.0, 1.0])).any():
             message = (
-                f"column {self.event!r} must be 1 (event) or 0 (censored): {odd.sum()} cells hold "
+                f"column {self.event!r} must be 1 (event) or 0 (censored): "
+                f"{counted(odd.sum(), 'cell holds', 'cells hold')} "
                 f"{first_ids(sorted(event[odd].unique()))}, first at {first_ids(obs.index[odd])}"
             )
             raise ValueError(message)
@@ -165,7 +174,8 @@ class Classification:
         labels = self.read(obs).dropna()
         classes = tuple(sorted(labels.unique()))
         if len(classes) < 2:
-            message = f"task {self.name!r} needs two classes or more among the training samples, found {list(classes)}"
+            found = first_ids(classes) or "none"
+            message = f"task {self.name!r} needs two classes or more among the training samples, found {found}"
             raise ValueError(message)
         if len(classes) > len(labels) / 2:
             message = f"task {self.name!r} has {len(classes)} classes in {len(labels)} samples: is it a Regression?"

@@ -41,8 +41,22 @@ def canonical(notebook: NotebookNode, name: str) -> NotebookNode:
         cell.metadata = nbformat.from_dict(
             {key: cell.metadata[key] for key in ["tags"] if cell.metadata.get(key)}
         )
+        if cell.cell_type == "code":
+            cell.outputs = joined(cell.outputs)
     nbformat.validate(notebook)
     return notebook
+
+
+def joined(outputs: list[NotebookNode]) -> list[NotebookNode]:
+    """Outputs with each stretch of printed text in one piece; where it breaks depends on how busy a machine is."""
+    kept = []
+    for output in outputs:
+        both = [o.output_type == "stream" and o.name for o in (*kept[-1:], output)]
+        if len(both) == 2 and both[0] and both[0] == both[1]:
+            kept[-1].text += output.text
+        else:
+            kept.append(output)
+    return kept
 
 
 def read_source(path: Path) -> NotebookNode:

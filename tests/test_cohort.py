@@ -135,13 +135,13 @@ def refused(message, *args, error=ValueError, **settings):
 def test_duplicate_samples_are_refused(expression, clinical):
     twice = pd.concat([expression, expression[:2]])
     refused("2 sample ids occur twice or more in the expression table, first p0, p1; keep one row", twice)
-    refused("1 sample ids occur twice or more in the clinical table, first p0", expression, clinical.iloc[[0, 0, 1]])
+    refused("1 sample id occurs twice or more in the clinical table, first p0", expression, clinical.iloc[[0, 0, 1]])
 
 
 def test_duplicate_genes_are_refused_unless_told_what_to_do(tmp_path):
     path = tmp_path / "x.csv"
     path.write_text("id,MYC,TP53,MYC\np1,1,2,3\np2,3,4,5\n")
-    refused("1 genes occur twice or more .* first MYC; pass duplicate_genes='mean', 'max_variance' or 'first'", path)
+    refused("1 gene occurs twice or more .* first MYC; pass duplicate_genes='mean', 'max_variance' or 'first'", path)
     refused("duplicate_genes must be one of error, mean, max_variance, first, not 'sum'", path, duplicate_genes="sum")
 
 
@@ -163,8 +163,8 @@ def test_tables_of_different_patients_are_refused(expression, clinical):
 def test_text_among_the_expression_values_is_refused(expression, clinical):
     table = expression.astype(object)
     table.loc[["p1", "p4"], "MYC"] = ["high", "n.d."]
-    refused(r"1 columns .* hold text, first 'MYC': 2 cells, first at p1, p4 \(high, n.d.\)", table)
-    refused("1 columns .* hold text, first 'stage'", expression.join(clinical))
+    refused(r"1 column .* holds text, first 'MYC': 2 cells, first at p1, p4 \(high, n.d.\)", table)
+    refused("1 column .* holds text, first 'stage'", expression.join(clinical))
 
 
 @pytest.mark.parametrize("value", [np.inf, -np.inf, 1e300])
@@ -190,7 +190,7 @@ def test_tables_without_rows_columns_or_variation_are_refused(expression, clinic
 def test_names_must_be_there_and_clinical_columns_unique(expression, clinical):
     refused("1 entries without a sample id, first at position 1", expression.rename(index={"p0": None}))
     refused("1 entries without a gene name, first at position 2", expression.rename(columns={"MYC": " "}))
-    refused("1 column names occur twice or more in the clinical table, first age", expression, clinical[["age", "age"]])
+    refused("1 column name occurs twice or more in the clinical table, first age", expression, clinical[["age", "age"]])
 
 
 def test_one_column_in_two_places_is_refused(expression, clinical):
@@ -251,7 +251,7 @@ def test_unmatched_samples_are_kept_without_labels_and_said(expression, clinical
     said = [str(w.message) for w in caught]
     assert said == [
         "2 samples have no clinical row, first p0, p1; kept, labels missing",
-        "1 clinical rows have no expression, first q; not used",
+        "1 clinical row has no expression, first q; not used",
     ]
     assert cohort.n_obs == 5
     assert cohort.obs["age"].isna().tolist() == [True, True, False, False, False]
@@ -264,9 +264,9 @@ def test_constant_and_empty_genes_and_empty_samples_are_said(expression):
         cohort = read_cohort(expression)
     assert cohort.shape == (6, 5)
     assert [str(w.message) for w in caught] == [
-        "1 genes have no value, first EGFR; kept, they carry nothing",
-        "1 genes are constant, first MYC; kept, they carry nothing",
-        "1 samples have no expression value, first p3; kept",
+        "1 gene has no value, first EGFR; kept, it carries nothing",
+        "1 gene is constant, first MYC; kept, it carries nothing",
+        "1 sample has no expression value, first p3; kept",
     ]
 
 
@@ -285,7 +285,7 @@ def test_as_cohort_hands_a_good_cohort_through_and_reads_the_rest(expression):
     assert as_cohort(cohort) is cohort
     np.testing.assert_array_equal(as_cohort(expression).X, cohort.X)
     assert as_cohort(ad.AnnData(sparse.csr_matrix(cohort.X))).X.dtype == np.float32
-    with pytest.raises(ValueError, match="1 sample ids occur twice"):
+    with pytest.raises(ValueError, match="1 sample id occurs twice"):
         as_cohort(cohort[["p0", "p0", "p1"]])
 
 

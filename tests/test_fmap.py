@@ -94,7 +94,7 @@ def test_constant_genes_and_holes_have_their_place_too(parts):
     train = parts[0].copy()
     train.X[:, 3] = 1.0
     train.X[::7, 5:20] = np.nan
-    with pytest.warns(gx.CohortWarning, match="1 genes are constant"):
+    with pytest.warns(gx.CohortWarning, match="1 gene is constant"):
         model = FeatureMapCNN(TASKS, **TINY).fit(gx.read_cohort(train))
     assert len(set(model.cells_)) == 48
     assert np.isfinite(numbers(model, parts[2])).all()

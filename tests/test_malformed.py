@@ -194,4 +194,4 @@ def test_what_is_unusual_and_kept_is_a_note_of_the_command(tmp_path, files, caps
     files["clinical"].write_text(NAMES["clinical: one_class_only"].make(good_files()["clinical"]))
     with pytest.raises(SystemExit):
         main(command(files, tmp_path / "out"))
-    assert "note: 4 cells (0.28%) are missing, in 1 genes and 4 samples; most in gene 'TP53'" in capsys.readouterr().err
+    assert "note: 4 cells (0.28%) are missing, in 1 gene and 4 samples; most in gene 'TP53'" in capsys.readouterr().err

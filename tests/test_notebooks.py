@@ -57,6 +57,15 @@ def printed(path):
     return [o["text"] for c in nbformat.read(path, as_version=4).cells for o in c.get("outputs", [])]
 
 
+def test_printed_text_is_kept_in_one_piece(folder):
+    (folder / "01_add.py").write_text(
+        '# %% tags=["parameters"]\na: int = 1  # first number\n\n# %%\nimport sys\nimport time\n\nfor i in range(3):\n'
+        "    print(i)\n    sys.stdout.flush()\n    time.sleep(0.3)\n"
+    )
+    run.execute(folder / "01_add.py", {}, folder)
+    assert printed(folder / "01_add.ipynb") == ["0\n1\n2\n"]
+
+
 def test_two_runs_give_the_same_bytes(folder):
     assert run.main([]) == 0
     first = (folder / "01_add.ipynb").read_bytes()

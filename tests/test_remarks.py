@@ -30,7 +30,7 @@ def test_missing_cells_are_counted_by_gene_and_sample(expression):
 @pytest.mark.parametrize("how", ["mean", "max_variance", "first"])
 def test_merged_genes_are_named(expression, how):
     said = read_cohort(expression.rename(columns={"EGFR": "MYC"}), duplicate_genes=how).uns["reading"]["duplicates"]
-    assert said.startswith("1 genes have 1 further columns (MYC); ")
+    assert said.startswith("1 gene has 1 further column (MYC); ")
     assert {"mean": "averaged", "max_variance": "most variable", "first": "first column"}[how] in said
 
 

@@ -26,6 +26,8 @@ _OPTIONS = {  # how messages of the functions call what is an option here
     r"\b(genes_as_rows|log2)=True": r"--\1",
     r"\b(duplicate_genes|harmonise|min_coverage)=": r"--\1 ",
     r"\b(duplicate_genes|min_coverage)\b": r"--\1",
+    r"is it a Regression\?": "is it for --numbers?",
+    r" grid='quantile' copes with long tails": "",
 }
 
 
@@ -89,11 +91,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 @contextmanager
 def _noted() -> Iterator[list[str]]:
-    """Warnings become lines on the error stream, each once, and entries of the list that is given."""
+    """Warnings become lines on the error stream, each once, and entries of the list that is given.
+
+    What libraries say to programmers is left out; a RuntimeWarning is of numbers that went wrong.
+    """
     notes = []
 
-    def show(message: Warning | str, *_: object, **__: object) -> None:
-        if (text := _one_line(message)) not in notes:
+    def show(message: Warning | str, category: type[Warning], *_: object, **__: object) -> None:
+        if issubclass(category, CohortWarning | RuntimeWarning) and (text := _one_line(message)) not in notes:
             notes.append(text)
             print(f"note: {text}", file=sys.stderr)
 

@@ -16,7 +16,7 @@ from ..gexbert import GexBERT
 from ..imputation import hide
 from ..models import load_model
 from ..report import Imputation, imputation_report, score_restoration
-from ..tasks import CohortWarning, first_ids
+from ..tasks import CohortWarning, counted, first_ids
 from .options import HIDDEN, add_reading, at_least, read
 from .output import check_output, record, write_folder
 
@@ -103,7 +103,7 @@ def _impute(options: argparse.Namespace) -> int:
         },
         run=run,
     )
-    print(f"wrote {options.out}: {n} cells filled in; open {options.out / 'report.html'}")
+    print(f"wrote {options.out}: {counted(n, 'cell', 'cells')} filled in; open {options.out / 'report.html'}")
     return 0
 
 
@@ -127,10 +127,14 @@ def _known_genes(cohort: AnnData, train: np.ndarray, model: GexBERT | None) -> A
     if not known.any():
         message = f"none of the {cohort.n_vars} genes is known to the model, first {first_ids(cohort.var_names)}"
         raise ValueError(message)
+    if known.sum() == 1:
+        message = f"only one gene is known to the model ({cohort.var_names[known][0]}); it is restored from others"
+        raise ValueError(message)
     left = cohort.var_names[~known & np.isnan(cohort.X).any(axis=0)]
     if len(left):
-        why = "hold no value" if model is None else "were not in its training"
-        message = f"{len(left)} genes with missing cells {why} ({first_ids(left)}): they stay as they are"
+        which = counted(len(left), "gene", "genes")
+        why = "without any value" if model is None else "not in its training"
+        message = f"missing cells of {which} {why} ({first_ids(left)}) stay as they are"
         warnings.warn(message, CohortWarning, stacklevel=2)
     return cohort[:, known].copy()
 

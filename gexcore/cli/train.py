@@ -23,7 +23,7 @@ from ..network import node2vec, read_network
 from ..report import Training, patient_table, pretraining_report, score_models, score_restoration, training_report
 from ..splits import split
 from ..tables import read_gene_sets
-from ..tasks import CohortWarning, Prediction, SurvivalPrediction, Task, first_ids
+from ..tasks import CohortWarning, Prediction, SurvivalPrediction, Task, counted, first_ids
 from ..txt import TxT
 from .options import HIDDEN, add_reading, add_tasks, at_least, chosen_tasks, read
 from .output import check_output, record, write_folder
@@ -120,7 +120,7 @@ def _train(options: argparse.Namespace) -> int:
         tables={
             "scores.csv": scores.set_index("task"),
             "predictions.csv": test.obs[list(dict.fromkeys(labels))]
-            .join(patient_table(predicted))
+            .join(patient_table(predicted), lsuffix="_in_the_clinical_table")
             .rename_axis("sample"),
             "genes.csv": _gene_table(effects, perturbed),
             "history.csv": model.history_.set_index("epoch"),
@@ -139,7 +139,8 @@ def _on_shared_genes(cohort: AnnData, options: argparse.Namespace) -> AnnData:
         return cohort
     other = read_cohort(options.shared_with, duplicate_genes="first")
     shared = cohort.var_names.isin(other.var_names)
-    message = f"{shared.sum()} of {cohort.n_vars} genes are in {options.shared_with} too; the others are not read"
+    which = f"{shared.sum()} of {counted(cohort.n_vars, 'gene', 'genes')} {'is' if shared.sum() == 1 else 'are'}"
+    message = f"{which} in {options.shared_with} too; the others are not read"
     if not shared.any():
         message = (
             f"{options.expression} and {options.shared_with} share no gene: the first has "

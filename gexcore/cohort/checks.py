@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from ..identifiers import date_symbols, identify_genes
-from ..tasks import first_ids
+from ..tasks import counted, first_ids
 
 DUPLICATES = ("error", "mean", "max_variance", "first")
 # Symbols that practically every human panel holds some of: how rows of genes are told from rows of samples.
@@ -43,7 +43,8 @@ def refuse_duplicates(names: pd.Index, kind: str, which: str, remedy: str) -> No
     repeated = names[names.duplicated()].unique()
     if len(repeated):
         message = (
-            f"{len(repeated)} {kind}s occur twice or more in the {which} table, first {first_ids(repeated)}; {remedy}"
+            f"{counted(len(repeated), f'{kind} occurs', f'{kind}s occur')} twice or more in the {which} table, first "
+            f"{first_ids(repeated)}; {remedy}"
         )
         raise ValueError(message)
 
@@ -93,9 +94,11 @@ def to_numbers(table: pd.DataFrame) -> pd.DataFrame:
             wrong.append((table.columns[i], bad))
     if wrong:
         gene, bad = wrong[0]
+        columns = f"{counted(len(wrong), 'column', 'columns')} of the expression table"
         message = (
-            f"{len(wrong)} columns of the expression table hold text, first {gene!r}: {len(bad)} cells, first at "
-            f"{first_ids(bad.index)} ({first_ids([textwrap.shorten(str(cell), 40) for cell in bad.unique()])}); "
+            f"{columns} {'holds' if len(wrong) == 1 else 'hold'} text, first {gene!r}: "
+            f"{counted(len(bad), 'cell', 'cells')}, first at {first_ids(bad.index)} "
+            f"({first_ids([textwrap.shorten(str(cell), 40) for cell in bad.unique()])}); "
             "expression is numbers, leave a cell empty where it is unknown and keep clinical columns in the "
             "clinical table"
         )
@@ -154,14 +157,15 @@ def check_values(values: pd.DataFrame, *, log2: bool) -> list[str]:
         raise ValueError(message)
     notes = []
     if empty.any():
-        notes.append(f"{empty.sum()} genes have no value, first {first_ids(genes[empty])}; kept, they carry nothing")
+        which = counted(empty.sum(), "gene has", "genes have")
+        notes.append(f"{which} no value, first {first_ids(genes[empty])}; kept, {_nothing(empty)}")
     if len(x) > 1 and constant.any():
-        notes.append(
-            f"{constant.sum()} genes are constant, first {first_ids(genes[constant])}; kept, they carry nothing"
-        )
+        which = counted(constant.sum(), "gene is", "genes are")
+        notes.append(f"{which} constant, first {first_ids(genes[constant])}; kept, {_nothing(constant)}")
     blank = np.isnan(x).all(axis=1)
     if blank.any():
-        notes.append(f"{blank.sum()} samples have no expression value, first {first_ids(values.index[blank])}; kept")
+        which = counted(blank.sum(), "sample has", "samples have")
+        notes.append(f"{which} no expression value, first {first_ids(values.index[blank])}; kept")
     top = np.nanmax(high)
     if not log2 and np.nanmin(low) >= 0 and top > 100:
         kind = "raw counts" if (np.isnan(x) | (x % 1 == 0)).all() else "abundances on a linear scale"
@@ -170,6 +174,10 @@ def check_values(values: pd.DataFrame, *, log2: bool) -> list[str]:
             "log2=True would take log2(x + 1)"
         )
     return notes
+
+
+def _nothing(genes: np.ndarray) -> str:
+    return "it carries nothing" if genes.sum() == 1 else "they carry nothing"
 
 
 def check_match(obs: pd.DataFrame, labels: pd.DataFrame) -> list[str]:
@@ -191,9 +199,11 @@ def check_match(obs: pd.DataFrame, labels: pd.DataFrame) -> list[str]:
     notes = []
     if not matched.all():
         without = obs.index[~matched]
-        notes.append(f"{len(without)} samples have no clinical row, first {first_ids(without)}; kept, labels missing")
+        which = counted(len(without), "sample has", "samples have")
+        notes.append(f"{which} no clinical row, first {first_ids(without)}; kept, labels missing")
     if len(unused):
-        notes.append(f"{len(unused)} clinical rows have no expression, first {first_ids(unused)}; not used")
+        which = counted(len(unused), "clinical row has", "clinical rows have")
+        notes.append(f"{which} no expression, first {first_ids(unused)}; not used")
     return notes
 
 

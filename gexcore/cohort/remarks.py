@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from ..identifiers import identify_genes
-from ..tasks import first_ids
+from ..tasks import counted, first_ids
 
 _MERGED = {"mean": "averaged", "max_variance": "the most variable column kept", "first": "the first column kept"}
 _FAR = 10.0  # robust standard deviations from the median of the gene
@@ -43,7 +43,8 @@ def _duplicates(names: pd.Index, how: str) -> str:
     repeated = names[names.duplicated()].unique()
     extra = len(names) - names.nunique()
     return (
-        f"{len(repeated)} genes have {extra} further columns ({first_ids(repeated, 10)}); {_MERGED[how]}"
+        f"{counted(len(repeated), 'gene has', 'genes have')} {counted(extra, 'further column', 'further columns')} "
+        f"({first_ids(repeated, 10)}); {_MERGED[how]}"
         if extra
         else ""
     )
@@ -60,8 +61,9 @@ def _missing(values: pd.DataFrame) -> str:
     by_sample /= values.shape[1]
     gene, sample = by_gene.argmax(), by_sample.argmax()
     return (
-        f"{n} cells ({n / values.size:.2%}) are missing, in {(by_gene > 0).sum()} genes and "
-        f"{(by_sample > 0).sum()} samples; most in gene {values.columns[gene]!r} ({by_gene[gene]:.0%}) and sample "
+        f"{counted(n, 'cell', 'cells')} ({n / values.size:.2%}) {'is' if n == 1 else 'are'} missing, in "
+        f"{counted((by_gene > 0).sum(), 'gene', 'genes')} and {counted((by_sample > 0).sum(), 'sample', 'samples')}; "
+        f"most in gene {values.columns[gene]!r} ({by_gene[gene]:.0%}) and sample "
         f"{values.index[sample]!r} ({by_sample[sample]:.0%}); kept as missing"
     )
 
@@ -84,9 +86,9 @@ def _tails(values: pd.DataFrame) -> str:
         return ""
     row, column = where
     return (
-        f"{n} cells ({n / values.size:.2%}) are more than {_FAR:g} robust standard deviations off the median of "
-        f"their gene; the farthest is {values.iat[where]:g}, gene {values.columns[column]!r} at {values.index[row]}; "
-        "kept"
+        f"{counted(n, 'cell', 'cells')} ({n / values.size:.2%}) {'is' if n == 1 else 'are'} more than {_FAR:g} "
+        "robust standard deviations off the median of their gene; the farthest is "
+        f"{values.iat[where]:g}, gene {values.columns[column]!r} at {values.index[row]}; kept"
     )
 
 
