@@ -15,7 +15,7 @@ import pandas as pd
 _VERSION = r"(?:\.\d+)?(?:_PAR_Y|_\d+)?"
 # The first pattern that covers the whole name decides.
 _PATTERNS = {
-    "ensembl": rf"ENS[A-Z]{{0,6}}G\d{{11}}{_VERSION}",
+    "ensembl": rf"ENS[A-Z]{{0,6}}G[R\d]\d{{10}}{_VERSION}",  # ENSGR: see on_chromosome_y
     "ensembl_transcript": rf"ENS[A-Z]{{0,6}}T\d{{11}}{_VERSION}",
     "ensembl_protein": rf"(?:\d+\.)?ENS[A-Z]{{0,6}}P\d{{11}}{_VERSION}",  # STRING puts the species in front
     "probe": (
@@ -179,10 +179,25 @@ def strip_version(name: str) -> str:
     name = _first(name)
     kind = _kind(name)
     if kind.startswith("ensembl"):
-        return re.search(r"ENS[A-Z]*\d+", name)[0]
+        stem = re.search(r"ENS[A-Z]*\d+", name)[0]
+        return stem.replace("ENSGR", "ENSG0")
     if kind == "entrez":
         return name.removesuffix(".0")
     return re.sub(r"\.\d+(?=$|_RC$)", "", name) if kind == "accession" and not name.startswith("Hs.") else name
+
+
+def on_chromosome_y(name: str) -> bool:
+    """Whether an Ensembl id is the copy on chromosome Y of a gene that chromosome X has as well.
+
+    GENCODE lists the genes of the pseudoautosomal regions twice; until release 24 it wrote ENSGR for the copy. Reads
+    are counted on X, so that the copy is empty or repeats the gene.
+
+    Examples
+    --------
+    >>> [on_chromosome_y(name) for name in ("ENSG00000182378.15_PAR_Y", "ENSGR0000182378.12", "ENSG00000182378.15")]
+    [True, True, False]
+    """
+    return re.match(r"\s*(?:ENS.*_PAR_Y\s*$|ENSGR\d)", name) is not None
 
 
 def date_symbols(name: str) -> tuple[str, ...]:

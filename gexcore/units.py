@@ -1,9 +1,10 @@
-"""Units of follow-up: nobody writes them into a column of times, but a cohort in days beside one in months shows."""
+"""Units of time: how long each is, and which one the follow-up of a cohort seems to have, as no column says it."""
 
 from __future__ import annotations
 
 import numpy as np
 
+DAYS = {"days": 1.0, "weeks": 7.0, "months": 365.25 / 12, "years": 365.25}  # in each
 _APART = 8.0  # medians of two cohorts differ by less; days and months differ by 30, months and years by 12
 
 

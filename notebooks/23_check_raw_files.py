@@ -95,9 +95,10 @@ for name in cohorts:
 # %% [markdown]
 # ## What a parser makes of them
 #
-# `gx.load_cohort` runs the parser of a source on its fetched files, and gives the same container for all of them: one sample per patient, symbols, log2(x + 1) or the
-# logarithm of the source where a back-transformation makes no sense, times in months, events coded 1 = it happened. What
-# was dropped on the way is kept in `uns["report"]`, a row per step.
+# `gx.load_cohort` runs the parser of a source on its fetched files, and gives the same container for all of them: one
+# sample per patient, symbols, log2(x + 1) or the logarithm of the source where a back-transformation makes no sense,
+# times in months, events coded 1 = it happened. What was dropped on the way is kept in `uns["report"]`, a row per step;
+# what is unusual and stays, such as missing cells, is said in `uns["reading"]`.
 
 # %%
 read = {}

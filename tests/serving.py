@@ -11,13 +11,14 @@ class Served:
     """Files by path, and how the server treats each: what tests set and look at.
 
     ``cuts`` are the bytes after which the next answers break off, ``statuses`` what is answered before the file is,
-    ``ranges`` whether parts of files are served, ``seen`` the Range header of every request.
+    ``ranges`` whether parts of files are served, ``shift`` how far off the next part is, ``seen`` the Range header of
+    every request.
     """
 
     def __init__(self, url):
         self.url = url
         self.files, self.cuts, self.statuses, self.seen = {}, {}, {}, []
-        self.ranges, self.kind = True, "application/octet-stream"
+        self.shift, self.ranges, self.kind = 0, True, "application/octet-stream"
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -37,6 +38,7 @@ class _Handler(BaseHTTPRequestHandler):
         start = 0
         if served.ranges and self.headers.get("Range") and self.headers.get("If-Range") == tag:
             start = int(self.headers["Range"].removeprefix("bytes=").removesuffix("-"))
+            start, served.shift = start + served.shift, 0
         if start and start >= len(data):
             self.send_response(416)
             self.send_header("Content-Range", f"bytes */{len(data)}")

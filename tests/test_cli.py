@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from commands import refused
 
 import gexcore as gx
 from gexcore.bench import Context, benchmark, collect
@@ -69,6 +70,24 @@ def test_a_cohort_of_three_files_is_a_study(files):
     assert said["context"]["covariates"] == ["subtype", "age"]  # the columns of the tasks beside survival
     assert said["context"]["n_genes"] == 20
     assert said["tasks"] == json.loads(json.dumps(JSON))
+
+
+def test_a_public_cohort_that_was_not_fetched_is_one_line_that_says_the_command(tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("GEXCORE_DATA", f"{tmp_path / 'data'}")
+    arguments = ["benchmark", "--cohort", "tcga-brca", "--model", "null-model", "--out", f"{tmp_path / 'out'}"]
+    assert "run `gexcore fetch tcga-brca`, or download" in refused(capsys, arguments)
+    assert not any(tmp_path.iterdir())
+
+
+def test_an_interrupted_benchmark_says_that_finished_scores_are_kept(tmp_path, capsys, monkeypatch):
+    def stopped(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("gexcore.cli.benchmark.benchmark", stopped)
+    arguments = ["benchmark", "--cohort", "demo", "--model", "null-model", "--out", f"{tmp_path}"]
+    assert main(arguments) == 130
+    said = "gexcore benchmark: interrupted, finished scores are kept, and the same command goes on\n"
+    assert capsys.readouterr().err == said
 
 
 def test_covariates_and_gene_sets_can_be_named(files):

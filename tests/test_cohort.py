@@ -287,3 +287,11 @@ def test_as_cohort_hands_a_good_cohort_through_and_reads_the_rest(expression):
     assert as_cohort(ad.AnnData(sparse.csr_matrix(cohort.X))).X.dtype == np.float32
     with pytest.raises(ValueError, match="1 sample id occurs twice"):
         as_cohort(cohort[["p0", "p0", "p1"]])
+
+
+def test_what_an_annotated_table_says_of_itself_survives_merged_genes():
+    cohort = ad.AnnData(np.array([[1.0, 2.0, 3.0], [4.0, 5.0, 1.0]], "float32"), uns={"units": {"X": "log2"}})
+    cohort.obs_names, cohort.var_names = ["p1", "p2"], ["TP53", "TP53", "MYC"]
+    merged = read_cohort(cohort, duplicate_genes="mean")
+    assert merged.uns["units"] == {"X": "log2"}
+    assert merged.X.tolist() == [[1.5, 3.0], [4.5, 1.0]]

@@ -2,6 +2,8 @@
 
 import hashlib
 import multiprocessing
+import subprocess
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -12,6 +14,7 @@ from gexcore.sources import SOURCES, File, Source, data_folder, fetch, list_sour
 from gexcore.sources.fetch import fetched
 
 DATA = bytes(range(256)) * 2000
+ROOT = Path(__file__).parents[1]
 PATH = "/download/matrix.tsv.gz"
 
 
@@ -94,6 +97,14 @@ def test_a_file_that_changed_after_the_cut_is_not_glued_to_the_old_part(source, 
     served.files[PATH] = DATA[::-1]
     fetch("toy")
     assert (folder / "matrix.tsv.gz").read_bytes() == DATA[::-1]
+
+
+def test_a_part_that_was_not_asked_for_is_not_glued_on(source, served, folder):
+    served.cuts[PATH], served.shift = [1000], 500
+    source()
+    fetch("toy")
+    assert [asked for _, asked in served.seen] == [None, "bytes=1000-", None]
+    assert (folder / "matrix.tsv.gz").read_bytes() == DATA
 
 
 def test_a_part_that_was_complete_already_needs_no_further_byte(source, served, folder):
@@ -257,6 +268,55 @@ def test_the_command_fetches_prints_the_paths_and_lists(source, folder, capsys):
     assert capsys.readouterr().out == f"{folder / 'matrix.tsv.gz'}\n"
     assert main(["fetch", "--list"]) == 0
     assert "metabric" in capsys.readouterr().out
+
+
+def test_the_list_fits_a_narrow_terminal(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    main(["fetch", "--list"])
+    lines = capsys.readouterr().out.splitlines()
+    assert max(map(len, lines)) < 80
+    assert [line.split()[0] for line in lines if not line.startswith(" ")] == list(SOURCES)
+
+
+def test_a_list_that_is_read_in_part_is_no_error():
+    command = f"set -o pipefail; {sys.executable} -m gexcore.cli fetch --list | true"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, cwd=ROOT, check=False)
+    assert (done.returncode, done.stderr) == (141, "")
+
+
+def test_an_interrupted_fetch_says_that_what_arrived_is_kept(source, folder, capsys, monkeypatch):
+    source()
+
+    def stopped(url, part, *, progress):
+        part.write_bytes(DATA[:1000])
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(sys.modules["gexcore.sources.fetch"], "transfer", stopped)
+    assert main(["fetch", "toy"]) == 130
+    said = "gexcore fetch: interrupted, what has arrived is kept, and the same command goes on\n"
+    assert capsys.readouterr().err == said
+    assert names(folder) == {"matrix.tsv.gz.part"}
+
+
+def test_a_full_disk_is_said_with_the_file(source, folder, capsys):
+    source()
+    folder.mkdir(parents=True)
+    (folder / "matrix.tsv.gz.part").symlink_to("/dev/full")
+    with pytest.raises(SystemExit):
+        main(["fetch", "toy"])
+    said = f"gexcore fetch: error: {folder / 'matrix.tsv.gz.part'}: no space left on device; what has arrived is kept"
+    assert capsys.readouterr().err.startswith(said)
+
+
+def test_of_a_source_of_several_files_all_that_are_missing_are_named_at_once(folder, monkeypatch):
+    monkeypatch.setattr(transfer, "WAITS", ())
+    files = [File(f"{name}.tsv", f"http://127.0.0.1:9/{name}") for name in "abc"]
+    made = Source("toy", "cohort", "", "", "", "https://example.org/toy", "", tuple(files), parser=lambda files: None)
+    monkeypatch.setitem(SOURCES, "toy", made)
+    with pytest.raises(
+        ConnectionError, match=rf"\(no connection\); .* put it at {folder}/a.tsv, likewise b.tsv, c.tsv,"
+    ):
+        fetch("toy")
 
 
 def test_the_command_says_in_one_line_what_is_wrong(capsys):

@@ -1,6 +1,6 @@
 import pytest
 
-from gexcore.identifiers import date_symbols, identify_genes, strip_version
+from gexcore.identifiers import date_symbols, identify_genes, on_chromosome_y, strip_version
 
 KINDS = {
     "symbol": [
@@ -15,7 +15,13 @@ KINDS = {
         "esr1",
         "IGH@",
     ],
-    "ensembl": ["ENSG00000141510", "ENSG00000141510.16", "ENSG00000182378.15_PAR_Y", "ENSMUSG00000059552"],
+    "ensembl": [
+        "ENSG00000141510",
+        "ENSG00000141510.16",
+        "ENSG00000182378.15_PAR_Y",
+        "ENSGR0000182378.12",
+        "ENSMUSG00000059552",
+    ],
     "ensembl_transcript": ["ENST00000269305", "ENST00000269305.9", "ENST00000269305.9|ENSG00000141510.16|TP53-201"],
     "ensembl_protein": ["ENSP00000269305", "9606.ENSP00000269305"],
     "entrez": ["7157", "7157.0", "?|100130426", "100130426"],
@@ -114,3 +120,10 @@ def test_names_without_a_version_stay_as_they_are(name):
 )
 def test_a_date_remembers_the_symbols_it_may_have_been(name, symbols):
     assert date_symbols(name) == symbols
+
+
+def test_copies_on_chromosome_y_are_known_by_both_spellings_and_have_the_id_of_the_gene():
+    copies = ["ENSG00000182378.15_PAR_Y", "ENSGR0000182378.12"]
+    assert all(on_chromosome_y(name) for name in copies)
+    assert {strip_version(name) for name in copies} == {"ENSG00000182378"}
+    assert not any(on_chromosome_y(name) for name in ["ENSG00000129824.16", "TP53", "SRY", "A_PAR_Y"])

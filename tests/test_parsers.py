@@ -1,7 +1,6 @@
 """Every source, from its true format through a real transfer to the cohort, network or gene sets it stands for."""
 
 import dataclasses
-import tracemalloc
 from pathlib import Path
 from urllib.parse import quote
 
@@ -10,9 +9,8 @@ import pandas as pd
 import pytest
 from anndata import read_h5ad
 
-from gexcore.sources import SOURCES, fetch, load_cohort, load_gene_sets, load_network, load_tasks, matrices
-from gexcore.sources.clinical import events, months, numbers, read_clinical
-from gexcore.sources.matrices import from_log2, read_matrix
+from gexcore.sources import SOURCES, fetch, load_cohort, load_gene_sets, load_network, load_tasks
+from gexcore.sources.clinical import events, follow_up, numbers, read_clinical
 from gexcore.sources.stringdb import combine_channels
 from gexcore.tasks import Survival
 
@@ -102,7 +100,7 @@ def test_tcga_brca_is_one_primary_tumour_a_patient_by_symbol(public):
     assert cells(cohort, "WASH6P") == [1, 2, 3]  # not its empty copy on chromosome Y
     assert cohort.n_vars == 4
     assert cohort.obs.loc["TCGA-A7-A0CE"].isna().all()  # no clinical row
-    assert cohort.obs["pam50"].iloc[:2].tolist() == ["Normal", "Basal"]
+    assert cohort.obs["pam50"].iloc[:2].tolist() == ["Normal", "Basal"]  # not that of normal tissue
     assert cohort.obs["stage"].isna().tolist() == [False, True, True]
     np.testing.assert_allclose(cohort.obs["os_time"].iloc[:2], [12, 24])
     np.testing.assert_allclose(cohort.obs["pfi_time"].iloc[:2], [12, np.nan])
@@ -184,10 +182,14 @@ def test_a_fetched_cohort_has_its_tasks_says_where_it_is_from_and_survives_a_fil
     again = read_h5ad(tmp_path / "cohort.h5ad")
     np.testing.assert_array_equal(again.X, cohort.X)
     assert again.uns["report"]["note"].tolist() == cohort.uns["report"]["note"].tolist()
+    said = cohort.uns.get("reading", {})
+    assert again.uns.get("reading", {}) == said
+    assert ("missing" in said) == np.isnan(cohort.X).any()
+    assert ("genes" in said) == (name in ("gse96058", "tcga-pan-cancer"))  # a date, a gene id among the symbols
 
 
 def test_a_cohort_that_was_not_fetched_is_an_error_that_says_the_command(served, tmp_path):
-    with pytest.raises(FileNotFoundError, match="run `gexcore fetch metabric`"):
+    with pytest.raises(FileNotFoundError, match=f"run `gexcore fetch metabric --folder {tmp_path}`"):
         load_cohort("metabric", folder=tmp_path)
     assert served.seen == []
 
@@ -260,67 +262,7 @@ def test_a_source_of_another_kind_is_refused_with_those_of_the_kind():
         load_gene_sets("metabric")
 
 
-# ---------------------------------------------------------------------------------------- shared parts
-
-
-def write_matrix(path, x, *, genes=None):
-    genes = genes or [f"g{j}" for j in range(x.shape[1])]
-    table = pd.DataFrame(x.T, index=genes, columns=[f"s{i}" for i in range(len(x))])
-    table.to_csv(path, sep="\t", index_label="sample")
-
-
-def test_a_matrix_is_read_in_the_order_asked_for(tmp_path, monkeypatch):
-    x = np.random.default_rng(0).normal(size=(7, 40)).astype("float32")
-    write_matrix(tmp_path / "m.tsv.gz", x)
-    monkeypatch.setattr(matrices, "_GROWTH", 3)
-    got = read_matrix(tmp_path / "m.tsv.gz", {"b": ["s5"], "a": ["s2"], "both": ["s0", "s1"]})
-    np.testing.assert_allclose(got.x, np.stack([x[5], x[2], x[:2].mean(axis=0)]), rtol=1e-5, atol=1e-6)
-    assert got.genes == [f"g{j}" for j in range(40)]
-
-
-def test_of_several_rows_of_a_symbol_the_one_with_the_highest_mean_stays(tmp_path, monkeypatch):
-    x = np.arange(12, dtype="float32").reshape(2, 6)
-    x[:, 5] = np.nan
-    write_matrix(tmp_path / "m.tsv", x, genes=["a", "b", "a", "c", "b", "a"])
-    monkeypatch.setattr(matrices, "_GROWTH", 1)
-    got = read_matrix(tmp_path / "m.tsv", {"s0": ["s0"], "s1": ["s1"]})
-    assert got.genes == ["a", "b", "c"]
-    np.testing.assert_array_equal(got.x, x[:, [2, 4, 3]])
-    assert got.repeated == ["a", "b", "a"]
-
-
-def test_a_large_matrix_is_held_once(tmp_path):
-    def peak(genes):
-        x = np.random.default_rng(0).normal(size=(100, genes)).astype("float32")
-        write_matrix(tmp_path / "m.tsv", x.round(2))
-        tracemalloc.start()
-        got = read_matrix(tmp_path / "m.tsv", {f"s{i}": [f"s{i}"] for i in range(100)})
-        _, most = tracemalloc.get_traced_memory()
-        tracemalloc.stop()
-        return most, got.x.nbytes
-
-    (small, less), (large, more) = peak(500), peak(4500)
-    assert more - less == 1_600_000
-    assert large - small < 1.6 * (more - less)
-
-
-@pytest.mark.parametrize("offset", [0.001, 0.1, 1.0])
-def test_scales_come_back_to_log2_of_x_and_one(offset):
-    x = np.array([0.0, 0.5, 3.0, 1000.0])
-    np.testing.assert_allclose(from_log2(offset)(np.log2(x + offset)), np.log2(x + 1), atol=1e-9)
-    assert (from_log2(offset)(np.array([-20.0])) == 0).all()  # below what the offset allows
-
-
-def test_a_matrix_with_words_in_it_or_no_known_gene_is_refused(tmp_path):
-    (tmp_path / "m.tsv").write_text("sample\ts0\ng0\thigh\n")
-    with pytest.raises(ValueError, match=r"m\.tsv: row 'g0' holds cells that are not numbers \(could not convert"):
-        read_matrix(tmp_path / "m.tsv", {"s0": ["s0"]})
-    (tmp_path / "m.tsv").write_text("sample\ts0\ts1\ng0\t1\n")
-    with pytest.raises(ValueError, match="row 'g0' has 2 cells, the header 3; was it cut off"):
-        read_matrix(tmp_path / "m.tsv", {"s0": ["s0"]})
-    (tmp_path / "m.tsv").write_text("sample\ts0\nENSG1.1\t1\n")
-    with pytest.raises(ValueError, match=r"none of its 1 rows \(first ENSG1\.1\) is in the table of genes"):
-        read_matrix(tmp_path / "m.tsv", {"s0": ["s0"]}, symbols={"ENSG2.1": "A"})
+# --------------------------------------------------------------------------------------- clinical tables
 
 
 @pytest.mark.parametrize("word", ["[Not Available]", "[Discrepancy]", "not reported", "#N/A", "NA", "'--", ""])
@@ -345,6 +287,8 @@ def test_cells_that_are_no_numbers_or_events_are_refused_by_name():
         events(pd.Series(["1:DECEASED", "DECEASED"], index=["p1", "p2"], name="OS"))
 
 
-def test_times_below_zero_are_missing():
-    times = months(pd.Series(["365.25", "-3", None], name="days"), 12 / 365.25)
-    np.testing.assert_allclose(times, [12, np.nan, np.nan])
+def test_follow_up_below_zero_is_missing_and_its_event_with_it():
+    columns = pd.Series(["365.25", "-3", None, "30.4375"], name="t"), pd.Series(["1", "1", "0", None], name="e")
+    table = pd.DataFrame(follow_up("os", *columns, unit="days"))
+    assert list(table) == ["os_time", "os_event"]
+    np.testing.assert_allclose(table, [[12, 1]] + [[np.nan, np.nan]] * 3)

@@ -83,6 +83,17 @@ def test_names_that_are_symbols_of_the_table_already_stay():
     assert map_genes(cohort, TABLE)[0].var_names.tolist() == ["A1", "B2"]
 
 
+@pytest.mark.parametrize("copy", ["ENSG00000000002.7_PAR_Y", "ENSGR0000000002.7"])
+def test_an_empty_copy_on_chromosome_y_does_not_halve_its_gene(copy):
+    x = np.random.default_rng(0).normal(5, 1, (9, 2))
+    cohort = cohort_of(np.column_stack([x, np.zeros(9)]), genes=["ENSG00000000002.7", "ENSG00000000001.1", copy])
+    mapped, report = map_genes(cohort, TABLE)
+    np.testing.assert_allclose(mapped[:, "B2"].X.ravel(), x[:, 0], rtol=1e-6)
+    assert report.loc[0, ["why", "first_ids"]].tolist() == ["copies on chromosome Y of genes on X", copy]
+    alone = cohort_of(np.eye(2), genes=[copy, "ENSG00000000001.1"])
+    assert map_genes(alone, TABLE)[0].var_names.tolist() == ["B2", "A1"]
+
+
 def test_a_table_for_other_names_is_refused_with_what_both_hold():
     cohort = cohort_of(np.eye(4), genes=["NM_000546", "NM_002467", "Contig45645_RC", "ENSG00000000002"])
     message = (

@@ -66,6 +66,11 @@ def test_samples_are_selected_by_the_values_of_columns_and_the_others_are_counte
     assert report["first_ids"].tolist() == ["TCGA-A1-0001-06A, TCGA-A1-0003-11A", "TCGA-A1-0002-01B"]
 
 
+def test_wanted_numbers_are_compared_as_the_column_is_read(barcoded):
+    for wanted in (1, 1.0, "1", [1.0], np.array([1])):
+        assert select_samples(barcoded, {"code": wanted})[0].n_obs == 3
+
+
 def test_selections_that_leave_nothing_are_refused(barcoded):
     refused(r"column 'code' never holds 7; it holds 1 \(3\), 6 \(1\), 11 \(1\)", select_samples, barcoded, {"code": 7})
     refused("no clinical column 'type'; the cohort has code", select_samples, barcoded, {"type": "a"}, error=KeyError)
@@ -206,6 +211,7 @@ def test_counts_of_samples_read_at_different_depth_become_the_same():
     np.testing.assert_array_equal(back.X[0], back.X[1])
     np.testing.assert_allclose(np.exp2(back.X.astype(float)).sum(axis=1) - 40, 1e6, rtol=1e-5)
     assert report["why"].item() == "from counts to log2(CPM + 1)"
+    assert back.uns["units"] == {"X": "log2(CPM + 1)"}
 
 
 def test_the_cohort_that_was_passed_stays_as_it_was(labelled):
@@ -262,5 +268,8 @@ def test_times_in_another_unit_than_said_are_noticed():
     years = cohort_of([[1.0], [2.0]], os_time=[0.5, 18.3])
     with pytest.warns(CohortWarning, match="'os_time' in days ends after 18.3 days .p1.; is its unit a larger one"):
         convert_times(years, {"os_time": "days"})
+    known, _ = convert_times(years, {"os_time": "years"})
+    message = r"'os_time' is in months, as uns\['units'\] of the cohort says, not in years; pass 'months'"
+    refused(message, convert_times, known, {"os_time": "years"})
     refused("one of days, weeks, months, years, not 'hours'", convert_times, years, {"os_time": "hours"})
     refused("no clinical column 'time'", convert_times, years, {"time": "days"}, error=KeyError)

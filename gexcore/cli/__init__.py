@@ -7,6 +7,7 @@ is wrong is one line and the exit status 2; what a reader should know is a line 
 from __future__ import annotations
 
 import argparse
+import os
 import re
 import shlex
 import sys
@@ -20,6 +21,7 @@ from . import benchmark, fetch, impute, predict, train
 
 _COMMANDS = (fetch, train, predict, impute, benchmark)
 _INTERRUPTED = 130  # what a shell expects of a program that was stopped by Ctrl-C
+_UNREAD = 141  # and of one whose output nobody reads any more
 _OPTIONS = {  # how messages of the functions call what is an option here
     r"\b(genes_as_rows|log2)=True": r"--\1",
     r"\b(duplicate_genes|harmonise|min_coverage)=": r"--\1 ",
@@ -47,7 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns
     -------
     int
-        The exit status: 0, or 130 after an interruption from the keyboard.
+        The exit status: 0, 130 after an interruption from the keyboard, 141 where the output is no longer read.
 
     Raises
     ------
@@ -65,17 +67,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
     commands = parser.add_subparsers(required=True, metavar="COMMAND", dest="name")
     for module in _COMMANDS:
         module.add(commands)
+    parser.set_defaults(interrupted="nothing was written")
     options = parser.parse_args(arguments)
     options.written_as = shlex.join(["gexcore", *arguments])
     failure = commands.choices[options.name].error
     try:
         with _noted() as options.notes:
-            return options.command(options)
+            status = options.command(options)
+            sys.stdout.flush()
+            return status
     except KeyboardInterrupt:
-        print(f"gexcore {options.name}: interrupted, nothing was written", file=sys.stderr)
+        print(f"gexcore {options.name}: interrupted, {options.interrupted}", file=sys.stderr)
         return _INTERRUPTED
+    except BrokenPipeError:  # who reads the output, such as head, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return _UNREAD
     except OSError as error:
-        failure(f"{error.filename}: {error.strerror.lower()}" if error.filename and error.strerror else str(error))
+        reason = error.strerror.lower() if error.strerror else str(error)
+        failure(f"{error.filename}: {reason}" if error.filename and error.strerror else reason)
     except (ValueError, KeyError, TypeError, ImportError, ArithmeticError, RuntimeError) as error:
         failure(str(error.args[0] if isinstance(error, KeyError) else error))
 

@@ -40,7 +40,7 @@ def add(commands: argparse._SubParsersAction) -> None:
         epilog=_TASKS + "\n".join(f"  {name}" for name in METHODS),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    bench.set_defaults(command=_benchmark)
+    bench.set_defaults(command=_benchmark, interrupted="finished scores are kept, and the same command goes on")
     bench.add_argument("--cohort", required=True, metavar="NAME", help="a known cohort, or what --expression is called")
     bench.add_argument("--model", required=True, nargs="+", metavar="NAME", help="methods, listed below")
     bench.add_argument("--seed", nargs="+", type=int, default=range(10), metavar="S", help="splits; default: 0 to 9")

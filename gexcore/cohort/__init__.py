@@ -114,12 +114,13 @@ def read_cohort(
     for note in notes:
         warnings.warn(note, CohortWarning, stacklevel=2)
     x = values.to_numpy("float32")
-    if not is_annotated or values.shape != source.shape:
-        cohort = ad.AnnData(x, obs=obs, var=pd.DataFrame(index=values.columns))
-    else:
+    if is_annotated and values.shape == source.shape:
         cohort = source.copy()
         cohort.X, cohort.obs, cohort.var_names = x, obs, values.columns
-        cohort.uns.pop("reading", None)  # of an earlier reading
+    else:
+        said = dict(source.uns) if is_annotated else {}
+        cohort = ad.AnnData(x, obs=obs, var=pd.DataFrame(index=values.columns), uns=said)
+    cohort.uns.pop("reading", None)  # of an earlier reading
     cohort.uns |= {"reading": reading} if reading else {}
     return cohort
 

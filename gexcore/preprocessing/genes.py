@@ -16,7 +16,7 @@ import pandas as pd
 from ..cohort import as_cohort
 from ..gene_tables import read_gene_pairs
 from ..genes import select_genes
-from ..identifiers import identify_genes, strip_version
+from ..identifiers import identify_genes, on_chromosome_y, strip_version
 from ..tables import read_gene_sets
 from ..tasks import first_ids
 from .report import join, mean_of_groups, refuse_empty, row, training_part
@@ -35,7 +35,8 @@ def map_genes(
     """Name genes by symbols, with a table of identifiers and symbols.
 
     Ids are compared without versions (ENSG00000141510.16 is ENSG00000141510). Genes that the table does not have are
-    dropped, and so are ids to which it gives several symbols.
+    dropped, and so are ids to which it gives several symbols, and the copies on chromosome Y of genes that the cohort
+    has from chromosome X as well (:func:`gexcore.identifiers.on_chromosome_y`): an empty copy would halve their mean.
 
     Parameters
     ----------
@@ -77,7 +78,11 @@ def map_genes(
     if not 0 <= min_coverage <= 1:
         message = f"min_coverage is a share between 0 and 1, not {min_coverage}"
         raise ValueError(message)
-    cohort, pairs, step = as_cohort(cohort), read_gene_pairs(table), "map_genes"
+    cohort, pairs, step, report = as_cohort(cohort), read_gene_pairs(table), "map_genes", []
+    copies = _copies_on_y(cohort.var_names)
+    if copies.any():
+        dropped, cohort = cohort.var_names[copies], cohort[:, ~copies]
+        report.append(row(step, "genes", cohort.n_vars, "copies on chromosome Y of genes on X", dropped=dropped))
     symbols, several = _symbols(cohort.var_names, pairs)
     known, unknown = symbols.notna().to_numpy(), (symbols.isna() & ~several).to_numpy()
     if known.mean() < min_coverage or not known.any():
@@ -99,7 +104,7 @@ def map_genes(
     x, chosen = _merge(cohort[:, known], groups, duplicates, train)
     var = pd.DataFrame({"gene_id": pd.Series(ids, dtype=object).groupby(groups).agg(" ".join).to_numpy()}, index=names)
     n = len(names)
-    report = [
+    report += [
         row(step, "genes", int((~unknown).sum()), "no symbol in the table", dropped=cohort.var_names[unknown]),
         row(step, "genes", len(ids), "several symbols in the table", dropped=cohort.var_names[several]),
         row(
@@ -233,6 +238,13 @@ def keep_variable_genes(
     why = f"not among the {len(genes)} most variable genes of {part.n_obs} training samples"
     dropped = cohort.var_names[~cohort.var_names.isin(genes)]
     return cohort[:, genes].copy(), row("keep_variable_genes", "genes", len(genes), why, dropped=dropped)
+
+
+def _copies_on_y(names: pd.Index) -> np.ndarray:
+    on_y = np.array([on_chromosome_y(name) for name in names])
+    others = {strip_version(name) for name in names[~on_y]}
+    on_y[on_y] = [strip_version(name) in others for name in names[on_y]]
+    return on_y
 
 
 def _symbols(names: pd.Index, pairs: pd.DataFrame) -> tuple[pd.Series, pd.Series]:

@@ -51,8 +51,9 @@ def select_samples(cohort: ad.AnnData, where: Mapping[str, str | Sequence[str]])
     cohort, rows = as_cohort(cohort), []
     keep = np.ones(cohort.n_obs, dtype=bool)
     for column, wanted in where.items():
-        wanted = [str(value) for value in ([wanted] if isinstance(wanted, str) or not np.iterable(wanted) else wanted)]
-        values = Classification(column, column=column_of(cohort, column)).read(cohort.obs)
+        as_text = Classification(column, column=column_of(cohort, column)).read
+        values, several = as_text(cohort.obs), np.iterable(wanted) and not isinstance(wanted, str)
+        wanted = as_text(pd.DataFrame({column: list(wanted) if several else [wanted]})).tolist()
         if strangers := [value for value in wanted if value not in set(values.dropna())]:
             message = f"column {column!r} never holds {first_ids(strangers)}; it holds {_counts(values) or 'nothing'}"
             raise ValueError(message)

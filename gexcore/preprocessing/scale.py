@@ -14,9 +14,9 @@ import pandas as pd
 
 from ..cohort import as_cohort
 from ..tasks import CohortWarning, Regression, first_ids
+from ..units import DAYS
 from .report import column_of, join, row
 
-DAYS = {"days": 1.0, "weeks": 7.0, "months": 365.25 / 12, "years": 365.25}
 _LOG2_OF_BASE = {"log2": 1.0, "ln": math.log2(math.e), "log10": math.log2(10)}
 _LOG = re.compile(r"(log2|ln|log10)\(x(?:\+(\d+\.?\d*(?:e-?\d+)?))?\)")
 _ROUNDING = 0.01  # how far, in log2, rounded files fall below the least value of their scale
@@ -69,8 +69,9 @@ def to_log2(cohort: ad.AnnData, *, scale: str) -> tuple[ad.AnnData, pd.DataFrame
         part = slice(start, start + 500)
         cohort.X[part] = _converted(cohort.X[part], scale, log)
     same = log == _Log(1.0, 1.0)
-    cohort.uns["units"] = dict(cohort.uns.get("units", {})) | {"X": "log2(x + 1)"}
-    why = f"values are {scale} already" if same else f"from {scale} to log2({'CPM' if scale == 'counts' else 'x'} + 1)"
+    unit = "log2(CPM + 1)" if scale == "counts" else "log2(x + 1)"
+    cohort.uns["units"] = dict(cohort.uns.get("units", {})) | {"X": unit}
+    why = f"values are {scale} already" if same else f"from {scale} to {unit}"
     return cohort, row("to_log2", "genes", cohort.n_vars, why, changed=() if same else cohort.var_names)
 
 
@@ -98,7 +99,8 @@ def convert_times(
     KeyError
         No such column.
     ValueError
-        An unknown unit, cells that are not numbers, or a time of more than 120 years.
+        An unknown unit or another one than ``uns["units"]`` says, cells that are not numbers, or a time of more than
+        120 years.
 
     Warns
     -----
@@ -116,14 +118,21 @@ def convert_times(
         message = f"a unit of time is one of {', '.join(DAYS)}, not {strangers[0]!r}"
         raise ValueError(message)
     cohort, rows = as_cohort(cohort).copy(), []
+    said = cohort.uns.get("units", {})
     for column, unit in units.items():
+        if said.get(column, unit) != unit:
+            message = (
+                f"column {column!r} is in {said[column]}, as uns['units'] of the cohort says, not in {unit}; "
+                f"pass {said[column]!r}, or correct uns['units']"
+            )
+            raise ValueError(message)
         days = Regression(column, column=column_of(cohort, column)).read(cohort.obs) * DAYS[unit]
         _check_days(days, column, unit)
         cohort.obs[column] = days / DAYS[to]
         why = f"from {unit} to {to}"
         changed = [] if unit == to else [column]
         rows.append(row("convert_times", "columns", cohort.obs.shape[1], why, changed=changed))
-    cohort.uns["units"] = dict(cohort.uns.get("units", {})) | dict.fromkeys(units, to)
+    cohort.uns["units"] = dict(said) | dict.fromkeys(units, to)
     return cohort, join(rows)
 
 

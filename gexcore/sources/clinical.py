@@ -10,8 +10,8 @@ from pathlib import Path
 import pandas as pd
 
 from ..tasks import first_ids
+from ..units import DAYS
 
-DAYS, YEARS = 12 / 365.25, 12.0  # in months
 PAM50 = ("LumA", "LumB", "Her2", "Basal", "Normal")
 # Words of GDC, TCGA, cBioPortal and GEO for a value that is not there, besides those that pandas knows.
 _MISSING = [
@@ -81,10 +81,17 @@ def numbers(column: pd.Series) -> pd.Series:
     return values
 
 
-def months(column: pd.Series, unit: float) -> pd.Series:
-    """Times in months; a time below zero is missing."""
-    times = numbers(column) * unit
+def months(column: pd.Series, unit: str) -> pd.Series:
+    """Times in months from a text column in ``unit`` ("days", "months"); a time below zero is missing."""
+    times = numbers(column) * (DAYS[unit] / DAYS["months"])
     return times.where(times >= 0)
+
+
+def follow_up(name: str, times: pd.Series, happened: pd.Series, *, unit: str) -> dict[str, pd.Series]:
+    """Columns ``<name>_time`` in months and ``<name>_event`` of text columns; what lacks one of the two has neither."""
+    time, event = months(times, unit), events(happened)
+    known = time.notna() & event.notna()
+    return {f"{name}_time": time.where(known), f"{name}_event": event.where(known)}
 
 
 def events(column: pd.Series) -> pd.Series:

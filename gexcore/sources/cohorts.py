@@ -54,7 +54,8 @@ def load_cohort(name: str, *, folder: str | os.PathLike | None = None, **options
     anndata.AnnData
         Samples x genes, clinical columns in ``obs``; ``uns`` holds ``name``, ``citation``, ``licence``, ``note``
         and ``units`` (column to unit). Fetched cohorts are patients x symbols on the scale log2(x + 1) or, of a
-        microarray, log2; times are months; ``uns["report"]`` is a table of what was left out and why.
+        microarray, log2; times are months; ``uns["report"]`` is a table of what was left out and why, and
+        ``uns["reading"]`` says what is unusual and was kept, as :func:`gexcore.read_cohort` does.
 
     Raises
     ------
@@ -91,7 +92,8 @@ def load_cohort(name: str, *, folder: str | os.PathLike | None = None, **options
                 f"`gexcore fetch {name}`"
             )
             raise ValueError(message) from error
-        cohort.uns |= {"citation": source.citation, "licence": source.licence, "note": source.awkward}
+        note = f"The files, before they were read: {source.awkward}"
+        cohort.uns |= {"citation": source.citation, "licence": source.licence, "note": note}
     cohort.uns["name"] = name
     return cohort
 

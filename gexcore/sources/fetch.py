@@ -7,6 +7,7 @@ recorded when a file first came. Files put there by hand are taken as well, and 
 from __future__ import annotations
 
 import os
+import shlex
 from contextlib import nullcontext
 from pathlib import Path
 
@@ -89,9 +90,11 @@ def fetched(source: Source, folder: str | os.PathLike | None = None) -> dict[str
     home = data_folder(folder) / source.name
     paths = {file.name: _standing(home, file) for file in source.files}
     if missing := [name for name, path in paths.items() if path is None]:
+        there = "" if folder is None else f" --folder {shlex.quote(os.fspath(folder))}"
         message = (
-            f"{source.name} is not in {home}: run `gexcore fetch {source.name}`, or download {first_ids(missing)} from "
-            f"{source.page} and put it there"
+            f"{source.name} is not in {home}: run `gexcore fetch {source.name}{there}`, or download "
+            f"{first_ids(missing, 9)} from {source.page} and put it there. If it lies in another folder, name that one "
+            "(folder=, or the variable GEXCORE_DATA)"
         )
         raise FileNotFoundError(message)
     shared = not os.access(home, os.W_OK)  # a folder of several readers, filled by another
@@ -107,13 +110,14 @@ def _standing(home: Path, file: File) -> Path | None:
 
 def _bring(source: Source, file: File, home: Path, *, progress: bool) -> None:
     path = home / file.name
+    others = [other.name for other in source.files if other is not file and _standing(home, other) is None]
     part = path.with_name(path.name + ".part")
     try:
         transfer(file.url, part, progress=progress)
     except NotFetchedError as error:
         message = (
             f"{source.name}: {file.name} did not come from {file.url} ({error}); download it from {source.page}, put "
-            f"it at {path} and repeat the command"
+            f"it at {path}{', likewise ' if others else ''}{first_ids(others, 9)}, and repeat the command"
         )
         raise ConnectionError(message) from error
     part.with_name(part.name + ".tag").unlink(missing_ok=True)
@@ -136,8 +140,8 @@ def _check(path: Path, file: File, source: Source, *, name: str | None = None) -
     if expected not in (None, digest):
         origin = "pinned in this package" if pinned else f"recorded in {record} when the file first came"
         message = (
-            f"{source.name}: {name} is not the file that is expected: its sha256 is {digest}, {expected} is {origin}. "
-            f"Was it cut off or changed? Delete it and run `gexcore fetch {source.name}`"
+            f"{source.name}: {path.with_name(name)} is not the file that is expected: its sha256 is {digest}, "
+            f"{expected} is {origin}. Was it cut off or changed? Delete it and run `gexcore fetch {source.name}`"
         )
         message += "" if pinned else "; if the source has a new version that you want, delete that line as well"
         raise ValueError(message)

@@ -15,6 +15,7 @@ from typing import NamedTuple, TextIO
 import numpy as np
 import pandas as pd
 
+from ..identifiers import on_chromosome_y, strip_version
 from ..tasks import first_ids
 
 _GROWTH = 1024  # genes that the array grows by
@@ -24,8 +25,8 @@ _MISSING = {"", "NA", "na", "Na", "#N/A", "N/A", "null", "[Not Available]", "[No
 class Matrix(NamedTuple):
     """Expression of samples (N, G), and what became of the source's rows.
 
-    ``unmapped`` rows have no symbol in the table of genes, ``repeated`` rows a symbol that a row with a higher mean
-    carries as well.
+    ``unmapped`` rows have no symbol in the table of genes, or are copies of genes on chromosome Y; ``repeated`` rows
+    have a symbol that a row with a higher mean carries as well.
     """
 
     x: np.ndarray
@@ -60,7 +61,8 @@ def read_matrix(
         What separates the columns.
     symbols : mapping, optional
         Id of a row to the symbol of a gene; rows without one are left out. Versions of Ensembl ids
-        (ENSG00000141510.16) are cut on both sides, the copies of genes on chromosome Y (_PAR_Y) have no symbol.
+        (ENSG00000141510.16) are cut on both sides; copies of genes on chromosome Y are left out
+        (:func:`gexcore.identifiers.on_chromosome_y`).
     rescale : callable, optional
         Takes the values of the source to another scale.
 
@@ -80,7 +82,7 @@ def read_matrix(
         position = {name: i for i, name in enumerate(header)}
         columns = [position[name] for names in samples.values() for name in names]
         bounds = np.cumsum([0, *(len(names) for names in samples.values())])
-        known = None if symbols is None else {without_version(name): symbol for name, symbol in symbols.items()}
+        known = None if symbols is None else {strip_version(name): symbol for name, symbol in symbols.items()}
         rows = np.empty((0, len(samples)), "float32")  # (G, N)
         place, means, unmapped, repeated = {}, [], [], []
         for fields in filter(None, lines):
@@ -90,8 +92,8 @@ def read_matrix(
                 )
                 raise ValueError(message)
             name = fields[0].strip()
-            gene = name if known is None else known.get(without_version(name), "")
-            if not gene:
+            gene = name if known is None else known.get(strip_version(name), "")
+            if not gene or on_chromosome_y(name):
                 unmapped.append(name)
                 continue
             values = _numbers([fields[i] for i in columns], name, path)  # (columns,)
@@ -148,12 +150,6 @@ def from_log2(offset: float) -> Callable[[np.ndarray], np.ndarray]:
 def from_linear(values: np.ndarray) -> np.ndarray:
     """From x to log2(x + 1); values below zero, left by a correction of the source, count as zero."""
     return np.log2(np.maximum(values, 0) + 1)
-
-
-def without_version(name: str) -> str:
-    """The id of a gene without its version; copies on chromosome Y keep theirs, so that no table knows them."""
-    stem, dot, version = name.partition(".")
-    return stem if dot and version.isdigit() and stem.startswith("ENS") else name
 
 
 def read_probe_map(path: Path) -> dict[str, str]:

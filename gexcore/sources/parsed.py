@@ -1,6 +1,7 @@
 """How a parser ends: matrix and labels joined by id into one AnnData that says what became of the source's rows.
 
-``uns["report"]`` has a row per step: ``step``, ``of`` (samples or genes), ``change`` in their number, ``note``.
+``uns["report"]`` has a row per step: ``step``, ``of`` (samples or genes), ``change`` in their number, ``note``;
+``uns["reading"]`` says what is unusual, as after :func:`gexcore.read_cohort`.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import pandas as pd
 from anndata import AnnData
 
 from ..cohort import as_cohort
+from ..cohort.remarks import describe
 from ..tasks import first_ids
 from .matrices import Matrix
 
@@ -34,7 +36,7 @@ def parsed(
             "no symbol",
             "genes",
             -len(matrix.unmapped),
-            _note("rows that the table of genes does not know", matrix.unmapped),
+            _note("rows without a symbol in the table of genes, and copies on chromosome Y", matrix.unmapped),
         ),
         (
             "repeated symbol",
@@ -49,6 +51,9 @@ def parsed(
     cohort = as_cohort(AnnData(matrix.x, obs=obs, var=pd.DataFrame(index=matrix.genes)))
     cohort.uns["units"] = {column: unit for column, unit in units.items() if column == "X" or column in cohort.obs}
     cohort.uns["report"] = pd.DataFrame(rows, columns=["step", "of", "change", "note"])
+    values = pd.DataFrame(cohort.X, index=cohort.obs_names, columns=cohort.var_names, copy=False)
+    reading = describe(values, values.columns, duplicate_genes="first")
+    cohort.uns |= {"reading": reading} if reading else {}
     return cohort
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import shutil
 import time
 from pathlib import Path
+from typing import BinaryIO
 
 import requests
 import urllib3
@@ -47,12 +48,23 @@ def transfer(url: str, part: Path, *, progress: bool) -> None:
                 waits = iter(WAITS)
             wait = next(waits, None)
             if wait is None:
-                reason = str(error) if isinstance(error, _BrokenError) else f"no connection: {type(error).__name__}"
-                raise NotFetchedError(reason) from error
+                raise NotFetchedError(_reason(error)) from error
             time.sleep(wait)
         except requests.RequestException as error:
             message = f"{type(error).__name__}"
             raise NotFetchedError(message) from error
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, requests.exceptions.SSLError):
+        return "the certificate of the server is not accepted here"
+    if isinstance(error, requests.exceptions.ProxyError):
+        return "no connection by way of the proxy"
+    if isinstance(error, requests.Timeout):
+        return "no answer in time"
+    if isinstance(error, requests.ConnectionError):
+        return "no connection"
+    return str(error) if isinstance(error, _BrokenError) else "the connection breaks off"
 
 
 def _attempt(url: str, part: Path, *, progress: bool) -> None:
@@ -69,7 +81,11 @@ def _attempt(url: str, part: Path, *, progress: bool) -> None:
             message = "the server has a shorter file"
             raise _BrokenError(message)
         _refuse(answer, url)
-        if answer.status_code != 206 or not answer.headers.get("Content-Range", "").startswith(f"bytes {have}-"):
+        if answer.status_code == 206 and not answer.headers.get("Content-Range", "").startswith(f"bytes {have}-"):
+            part.unlink(missing_ok=True)
+            message = "the server sends another part of the file than the one asked for"
+            raise _BrokenError(message)
+        if answer.status_code != 206:
             have = 0
         length = answer.headers.get("Content-Length")
         total = have + int(length) if length and length.isdigit() else None
@@ -78,7 +94,7 @@ def _attempt(url: str, part: Path, *, progress: bool) -> None:
         version = answer.headers.get("Last-Modified", "") if version.startswith("W/") or not version else version
         _keep(tag, version)
         with (
-            part.open("ab" if have else "wb") as file,
+            part.open("ab" if have else "wb", buffering=0) as file,
             tqdm(
                 desc=part.name.removesuffix(".part"),
                 total=total,
@@ -89,11 +105,20 @@ def _attempt(url: str, part: Path, *, progress: bool) -> None:
             ) as bar,
         ):
             for block in answer.raw.stream(_BLOCK, decode_content=False):
-                file.write(block)
+                _write(file, block)
                 bar.update(len(block))
     if total is not None and _size(part) != total:
         message = f"cut off after {_size(part)} of {total} bytes"
         raise _BrokenError(message)
+
+
+def _write(file: BinaryIO, block: bytes) -> None:
+    try:
+        while block:
+            block = block[file.write(block) :]
+    except OSError as error:  # the disk is full, or a quota used up
+        message = f"{file.name}: {error.strerror.lower()}; what has arrived is kept, and the same command goes on"
+        raise OSError(message) from error
 
 
 def _refuse(answer: requests.Response, url: str) -> None:

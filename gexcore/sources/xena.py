@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 from anndata import AnnData
 
+from ..units import DAYS
 from . import clinical
 from .matrices import from_log2, read_header, read_matrix, read_probe_map
 from .parsed import parsed
@@ -31,6 +32,7 @@ def tcga_brca(files: Mapping[str, Path]) -> AnnData:
     obs = _outcome(table)
     obs["stage"] = table["ajcc_pathologic_tumor_stage"]
     subtype = clinical.read_clinical(files["TCGASubtype.20170308.tsv.gz"], ["Subtype_mRNA"], index="sampleID")
+    subtype = subtype[subtype.index.str[13:15] == "01"]  # of the primary tumour
     subtype = subtype["Subtype_mRNA"].groupby(subtype.index.str[:12]).first()
     obs["pam50"] = clinical.subtypes(subtype).reindex(obs.index)
     return _cohort(
@@ -52,10 +54,9 @@ def target_aml(files: Mapping[str, Path]) -> AnnData:
     outcome = clinical.read_clinical(files["TARGET-AML.survival.tsv.gz"], ["OS", "OS.time"], index="sample")
     days = clinical.numbers(table["age_at_diagnosis.diagnoses"])
     columns = {
-        "age": days / 365.25,
+        "age": days / DAYS["years"],
         "gender": table["gender.demographic"],
-        "os_time": clinical.months(outcome["OS.time"], clinical.DAYS),
-        "os_event": clinical.events(outcome["OS"]),
+        **clinical.follow_up("os", outcome["OS.time"], outcome["OS"], unit="days"),
     }
     obs = pd.DataFrame({name: column.groupby(_patients(column)).first() for name, column in columns.items()})
     return _cohort(
@@ -109,10 +110,8 @@ def _outcome(table: pd.DataFrame) -> pd.DataFrame:
         {
             "age": clinical.numbers(table["age_at_initial_pathologic_diagnosis"]),
             "gender": table["gender"],
-            "os_time": clinical.months(table["OS.time"], clinical.DAYS),
-            "os_event": clinical.events(table["OS"]),
-            "pfi_time": clinical.months(table["PFI.time"], clinical.DAYS),
-            "pfi_event": clinical.events(table["PFI"]),
+            **clinical.follow_up("os", table["OS.time"], table["OS"], unit="days"),
+            **clinical.follow_up("pfi", table["PFI.time"], table["PFI"], unit="days"),
         }
     )
 
