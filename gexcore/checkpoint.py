@@ -94,7 +94,8 @@ def _read(path: str | os.PathLike) -> tuple[dict, dict[str, Tensor]]:
     except (SafetensorError, json.JSONDecodeError) as error:
         message = f"{path} is not a whole model file; it may be cut short or of another program"
         raise ValueError(message) from error
-    if not {"kind", "format", "config"} <= metadata.keys():
+    kinds = {"kind": str, "format": int, "config": dict}
+    if not all(isinstance(metadata.get(name), kind) for name, kind in kinds.items()):
         message = f"{path} is a safetensors file, but not one written by gexcore"
         raise ValueError(message)
     if metadata["format"] > FORMAT:

@@ -131,9 +131,13 @@ def test_a_million_columns_are_refused_by_the_header_in_little_memory(tmp_path):
         (lambda path: path.write_text("sample,TP53\np1,1\n"), "not a whole model file"),
         (lambda path: path.write_bytes(b"\x80\x04\x95" + bytes(300)), "not a whole model file"),  # a pickle
         (lambda path: save_file({"weight": torch.ones(3)}, path), "not one written by gexcore"),
+        (
+            lambda path: save_file({"w": torch.ones(3)}, path, {"kind": '["TxT"]', "format": "1", "config": "{}"}),
+            "not one written by gexcore",
+        ),
         (lambda path: None, "no model file at"),
     ],
-    ids=["empty", "table", "pickle", "foreign", "absent"],
+    ids=["empty", "table", "pickle", "foreign", "strange", "absent"],
 )
 @pytest.mark.parametrize("words", [("predict", "{}"), ("impute", "--model", "{}")], ids=lambda words: words[0])
 def test_a_broken_model_file_is_said(tmp_path, files, capsys, make, says, words):
