@@ -43,6 +43,11 @@ def share(text: str) -> float:
     return value
 
 
+def epochs(options: argparse.Namespace) -> dict[str, int]:
+    """The setting of ``--max-epochs``, if it is given."""
+    return {} if options.max_epochs is None else {"max_epochs": options.max_epochs}
+
+
 # ---------------------------------------------------------------------------------------------- reading
 
 

@@ -25,7 +25,7 @@ from ..splits import split
 from ..tables import read_gene_sets
 from ..tasks import CohortWarning, Prediction, SurvivalPrediction, Task, counted, first_ids
 from ..txt import TxT
-from .options import HIDDEN, add_reading, add_tasks, at_least, chosen_tasks, read
+from .options import HIDDEN, add_reading, add_tasks, at_least, chosen_tasks, epochs, read
 from .output import check_output, record, write_folder
 
 MODELS = {"txt": "TxT", "fine-tuned": "Fine-tuned GexBERT", "gexbert": "GexBERT"}
@@ -169,19 +169,15 @@ def _vectors(graph: nx.Graph | None, seed: int) -> pd.DataFrame | None:
     return None if graph is None else node2vec(graph, seed=seed)[0]
 
 
-def _epochs(options: argparse.Namespace) -> dict[str, int]:
-    return {} if options.max_epochs is None else {"max_epochs": options.max_epochs}
-
-
 def _pretrained(options: argparse.Namespace, train: AnnData, val: AnnData, graph: nx.Graph | None) -> GexBERT:
-    how = {"preset": options.preset, "seed": options.seed, **_epochs(options)}
+    how = {"preset": options.preset, "seed": options.seed, **epochs(options)}
     return GexBERT(gene_prior=_vectors(graph, options.seed), **how).fit(train, val)
 
 
 def _fitted(
     tasks: Sequence[Task], options: argparse.Namespace, train: AnnData, val: AnnData, graph: nx.Graph | None
 ) -> NeuralEstimator:
-    how = {"seed": options.seed, **_epochs(options)}
+    how = {"seed": options.seed, **epochs(options)}
     if options.model == "txt":
         return TxT(tasks, gene_embedding=_vectors(graph, options.seed), preset=options.preset, **how).fit(train, val)
     return FineTuned(tasks, encoder=_pretrained(options, train, val, graph), **how).fit(train, val)
