@@ -60,11 +60,18 @@ def open_backed(path: Path) -> ad.AnnData:
     return ad.AnnData(**kept, filename=path, filemode="r")
 
 
-def load(cohort: ad.AnnData) -> ad.AnnData:
-    """A backed cohort, or the samples and genes that a view of one has, in memory; one too large for it is refused."""
-    refuse_size(cohort.n_obs, cohort.n_vars, 4, "choose genes first, as in cohort[:, gx.select_genes(cohort)]")
-    x = ExpressionFile(cohort).read(np.arange(cohort.n_obs))
-    return ad.AnnData(x, obs=cohort.obs.copy(), var=cohort.var.copy(), uns=dict(cohort.uns))
+def load(cohort: ad.AnnData, *, samples: np.ndarray | None = None, genes: pd.Index | None = None) -> ad.AnnData:
+    """A backed cohort in memory: all of it, or samples by position and genes by name; what is too large is refused."""
+    samples = np.arange(cohort.n_obs) if samples is None else samples
+    genes = cohort.var_names if genes is None else genes
+    refuse_size(len(samples), len(genes), 4, "choose genes first, as in cohort[:, gx.select_genes(cohort)]")
+    x = ExpressionFile(cohort, genes).read(samples)
+    return ad.AnnData(x, obs=cohort.obs.iloc[samples].copy(), var=cohort.var.loc[genes].copy(), uns=dict(cohort.uns))
+
+
+def drawn(n: int, most: int, seed: int) -> np.ndarray:
+    """Positions of at most so many of n samples, in ascending order, drawn by chance: all where they are no more."""
+    return np.arange(n) if n <= most else np.sort(np.random.default_rng(seed).choice(n, most, replace=False))
 
 
 def refuse_size(n_samples: int, n_genes: int, n_bytes: int, remedy: str) -> None:
@@ -81,7 +88,7 @@ def refuse_size(n_samples: int, n_genes: int, n_bytes: int, remedy: str) -> None
 
 
 class ExpressionFile:
-    """The expression of a backed cohort, or of a view of one, read where it is asked for.
+    """The expression of a backed cohort, or of a view of one, read where it is asked for; of all genes or of some.
 
     Attributes
     ----------
@@ -89,8 +96,9 @@ class ExpressionFile:
         Row of every sample in the file, (N,).
     """
 
-    def __init__(self, cohort: ad.AnnData):
-        self.path, self.samples, self.genes = Path(cohort.filename), cohort.obs_names, cohort.var_names
+    def __init__(self, cohort: ad.AnnData, genes: pd.Index | None = None):
+        self.path, self.samples = Path(cohort.filename), cohort.obs_names
+        self.genes = cohort.var_names if genes is None else genes
         self._file, self._state = open_file(self.path), self._now()
         self._x = _matrix(self.path, self._file)
         self.place, columns = (self._find(part) for part in ("obs", "var"))
