@@ -8,6 +8,7 @@ Shapes: N samples, G genes, L levels.
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
@@ -49,12 +50,20 @@ class Levels:
         Equal training values share the middle of their places. A score lies within those of the half-first and
         half-last of the training values, whatever x is.
         """
-        share, out = np.linspace(0, 1, self.edges.shape[1]), np.empty(x.shape)
-        for gene, edges in enumerate(self.edges):
-            level, place, ties = np.unique(edges, return_inverse=True, return_counts=True)
-            out[:, gene] = np.interp(x[:, gene], level, np.bincount(place, weights=share) / ties)
+        out = np.empty(x.shape)
+        for gene, (level, share) in enumerate(self._shares):
+            out[:, gene] = np.interp(x[:, gene], level, share)
         least = 0.5 / self.counts
         return ndtri(np.where(np.isnan(x), np.nan, np.clip(out, least, 1 - least))).astype("float32")
+
+    @functools.cached_property
+    def _shares(self) -> list[tuple[np.ndarray, np.ndarray]]:
+        """Different edges of every gene, and the share of training values below each."""
+        share, shares = np.linspace(0, 1, self.edges.shape[1]), []
+        for edges in self.edges:
+            level, place, ties = np.unique(edges, return_inverse=True, return_counts=True)
+            shares.append((level, np.bincount(place, weights=share) / ties))
+        return shares
 
     def state(self) -> dict[str, np.ndarray]:
         """The fitted arrays by name: all a checkpoint needs."""
