@@ -14,7 +14,8 @@ import numpy as np
 
 from .tasks import CohortWarning
 
-_BLOCK = 1024  # genes looked at together, in several copies of their values
+_BLOCK = 1024  # genes looked at together, in several copies of their values; likewise
+_CELLS = 1_000_000
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,8 +91,12 @@ class Scaler:
 
     def transform(self, x: np.ndarray) -> np.ndarray:
         """Scaled expression, (N, G) float32 without NaN."""
-        z = (np.clip(np.asarray(x, dtype="float64"), self.low, self.high) - self.shift) * self.factor  # (N, G)
-        return np.where(np.isnan(z), self.fill, z).astype("float32")
+        x, scaled = np.asarray(x), np.empty(np.shape(x), dtype="float32")
+        size = max(1, _CELLS // x.shape[1])
+        for rows in (slice(start, start + size) for start in range(0, len(x), size)):
+            z = (np.clip(x[rows].astype("float64"), self.low, self.high) - self.shift) * self.factor  # (n, G)
+            scaled[rows] = np.where(np.isnan(z), self.fill, z)
+        return scaled
 
     def standardise(self, x: np.ndarray) -> np.ndarray:
         """As :meth:`transform`, but a missing cell stays NaN."""

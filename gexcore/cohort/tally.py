@@ -14,7 +14,7 @@ import pandas as pd
 
 FAR = 10.0  # robust standard deviations from the median of the gene
 _ENOUGH = 200  # samples that tell median and spread of a gene well enough for this
-_CELLS = 4_000_000  # looked at together, 32 MB; cohorts are large, and no second copy is made of them
+_CELLS = 1_000_000  # looked at together, 8 MB; cohorts are large, and no second copy is made of them
 
 Block = tuple[np.ndarray, np.ndarray]  # positions of samples (n,), and their expression (n, G) float64
 
