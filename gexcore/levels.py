@@ -18,7 +18,6 @@ import torch
 from scipy.special import ndtri
 from torch import Tensor
 
-
 _BLOCK = 256  # genes scored together
 
 
