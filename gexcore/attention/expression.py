@@ -14,6 +14,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from . import fused
+
 _LANES = 8  # fused kernels want head widths in multiples of this
 _CHUNK = 2**22  # attention weights held at once where they must be written out
 
@@ -59,9 +61,13 @@ class ExpressionAttention(nn.Module):
 
     def forward(self, x: Tensor, expression: Tensor, strength: Tensor) -> Tensor:
         """Gene vectors x (B or 1, G, E), expression (B, G) and strength (H,) to (B, G, E)."""
-        q, k, v = (self._heads(p(x)) for p in (self.query, self.key, self.value))  # (B or 1, H, G, d)
+        q, k, v = self.query(x), self.key(x), self.value(x)  # (B or 1, G, D)
+        dropout = self.dropout if self.training else 0.0
+        if fused.serves(q, expression, self.n_heads):
+            return self.out(fused.attend(q, k, v, expression, strength, scale=self.scale, dropout=dropout))
+        q, k, v = (self._heads(t) for t in (q, k, v))  # (B or 1, H, G, d)
         q, k, v = self._fold(q, k, v, expression.to(q.dtype), strength.to(q.dtype))  # (B, H, G, d + 1, padded)
-        head = _attend(q, k, v, self.scale, self.dropout if self.training else 0.0)
+        head = _attend(q, k, v, self.scale, dropout)
         head = head[..., : self.out.in_features // self.n_heads]  # (B, H, G, d)
         return self.out(head.transpose(1, 2).flatten(2))  # (B, G, E)
 
