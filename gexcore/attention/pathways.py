@@ -17,7 +17,7 @@ from .encoder import ExpressionEncoder
 
 
 class SetAttention(nn.Module):
-    """Attention of one learned query per token over the genes of its set, the pooling of Lee et al. (2019) with expression.
+    """Attention of one learned query per token over the genes of its set: the pooling of Lee et al. 2019, conditioned.
 
     Token p has a vector ``t_p`` and reads the set S(p). With gene vectors ``x_j`` (after a layer norm), expression
     ``g_j`` and the strength ``c_h`` of the expression term,
