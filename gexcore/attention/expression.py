@@ -18,6 +18,7 @@ from . import fused
 
 _LANES = 8  # fused kernels want head widths in multiples of this
 _CHUNK = 2**22  # attention weights held at once where they must be written out
+_LARGEST = 2**26  # of a single sample; where it has more, they are written out for some of its queries at a time
 
 
 class ExpressionTerm(nn.Module):
@@ -96,6 +97,10 @@ def _attend(q: Tensor, k: Tensor, v: Tensor, scale: float, dropout: float) -> Te
     def chunk(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         return F.dropout((q @ k.transpose(-2, -1) * scale).softmax(-1), dropout) @ v
 
+    def rows(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        parts = q.split(max(1, _LARGEST // (q.shape[1] * k.shape[2])), dim=2)
+        return torch.cat([checkpoint(chunk, part, k, v, use_reentrant=False) for part in parts], 2)
+
     size = max(1, _CHUNK // (q.shape[1] * q.shape[2] ** 2))
     parts = zip(*(t.split(size) for t in (q, k, v)), strict=True)
-    return torch.cat([checkpoint(chunk, *part, use_reentrant=False) for part in parts])
+    return torch.cat([rows(*part) for part in parts])
