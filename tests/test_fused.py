@@ -11,7 +11,7 @@ from gexcore.attention import ExpressionEncoder, fused
 
 B, H = 3, 2
 
-pytestmark = pytest.mark.skipif(fused._library(16) is None, reason="needs a C++ compiler")
+pytestmark = pytest.mark.skipif(fused._library(16, torch.float32) is None, reason="needs a C++ compiler")
 
 
 @pytest.fixture
@@ -121,7 +121,7 @@ def test_an_encoder_gives_the_same_with_and_without_it(always, monkeypatch, prec
     expression, up, results = torch.randn(B, 60), torch.randn(B, 60, 32), []
     for at_hand in (True, False):
         if not at_hand:
-            monkeypatch.setattr(fused, "_library", lambda d: None)
+            monkeypatch.setattr(fused, "_library", lambda d, dtype: None)
         with torch.autocast("cpu", torch.bfloat16, enabled=precision is torch.bfloat16):
             out = encoder(expression)
         gradients = torch.autograd.grad((out * up).sum(), list(encoder.parameters()))
@@ -140,14 +140,14 @@ def test_small_cohorts_and_wide_heads_stay_with_torch():
 @pytest.mark.parametrize("compiler", ["no-such-compiler", "false"])
 def test_without_a_compiler_torch_serves(monkeypatch, compiler):
     monkeypatch.setenv("CXX", compiler)
-    assert fused._library.__wrapped__(16) is None
+    assert fused._library.__wrapped__(16, torch.float32) is None
 
 
 def test_an_interrupted_compilation_leaves_nothing(monkeypatch, tmp_path):
     monkeypatch.setattr(fused, "user_cache_path", lambda name: tmp_path / name)
-    monkeypatch.setattr(fused, "_SOURCE", tmp_path / "broken.cpp")
+    monkeypatch.setitem(fused._SOURCES, torch.float32, tmp_path / "broken.cpp")
     (tmp_path / "broken.cpp").write_text("no C++")
-    assert fused._library.__wrapped__(16) is None
+    assert fused._library.__wrapped__(16, torch.float32) is None
     assert not [p for p in tmp_path.rglob("*") if p.suffix == ".so"]
 
 

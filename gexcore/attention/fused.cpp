@@ -11,6 +11,7 @@
 #include <string.h>
 
 #define LANES 16
+#define SPREAD 0x9E3779B9u  // 2^32 divided by the golden ratio
 #define W (D + 1)
 #define DP ((D + LANES - 1) / LANES * LANES)  // width of a padded row
 #define ROWS 8                                // queries at once
@@ -49,13 +50,10 @@ static inline vec exponential(vec x) {
 // 1 / (1 - rate) where a pair is kept, 0 where it is dropped.
 static inline vec kept(uint32_t seed, uint32_t pair, uint32_t bound, float inverse) {
     uvec x;
-    for (int i = 0; i < LANES; i++) x[i] = i;
-    x = (x + pair) * 0x9E3779B9u ^ seed;
-    x ^= x >> 16;
-    x *= 0x7feb352du;
-    x ^= x >> 15;
-    x *= 0x846ca68bu;
-    x ^= x >> 16;
+    for (uint32_t i = 0; i < LANES; i++) x[i] = i * SPREAD;
+    x = x + pair * SPREAD ^ seed;
+    x = (x ^ x >> 16) * 0x7feb352du;
+    x = (x ^ x >> 15) * 0x846ca68bu;
     return (x >= bound) ? vec{} + inverse : vec{};
 }
 
@@ -94,6 +92,8 @@ static inline void scores(const float *kt, int64_t padded, float q[ROWS][W], vec
         }
     }
 }
+
+extern "C" int ready() { return 1; }
 
 // Pairs first .. last - 1: out (B, G, H D) and the logarithm of the sums of exponentials, lse (P, G).
 extern "C" void forward(const Inputs *in, float *out, float *lse, int64_t first, int64_t last) {

@@ -1,7 +1,8 @@
 """Attention conditioned on expression in one pass on a CPU: ``fused.cpp``, compiled where it is first needed.
 
 torch's own fused attention for CPUs has no dropout, needs the expression term folded into wider queries and keys, and
-takes half of a training step. Where no C++ compiler is at hand, that one is used all the same: :func:`serves` says so.
+takes most of a training step. Where no C++ compiler is at hand it serves all the same (:func:`serves`). Under autocast
+to bfloat16 ``fused_bf16.cpp`` takes over, if the processor has matrix units for it.
 Shapes: B samples, G genes, D attention width, H heads, d = D / H.
 """
 
@@ -22,10 +23,13 @@ import torch
 from platformdirs import user_cache_path
 from torch import Tensor
 
-_SOURCE = Path(__file__).with_suffix(".cpp")
+_SOURCES = {
+    torch.float32: Path(__file__).with_suffix(".cpp"),
+    torch.bfloat16: Path(__file__).with_name("fused_bf16.cpp"),
+}
 _FLAGS = ("-O3", "-march=native", "-shared", "-fPIC")
 _LEAST = 2**24  # pairs of genes: with fewer, attention is a small part of a step
-_WIDEST = 64  # d; beyond it the registers do not hold a row
+_WIDEST = {torch.float32: 64, torch.bfloat16: 16}  # d that registers and matrix units hold
 
 
 class _Inputs(ctypes.Structure):
@@ -42,13 +46,15 @@ class _Inputs(ctypes.Structure):
 def serves(q: Tensor, expression: Tensor, n_heads: int) -> bool:
     """Whether :func:`attend` takes these: on a CPU, enough of them, and a compiler made it."""
     d, pairs = q.shape[-1] // n_heads, n_heads * expression.numel() * expression.shape[1]
-    return not q.is_cuda and pairs >= _LEAST and d <= _WIDEST and _library(d) is not None
+    return not q.is_cuda and pairs >= _LEAST and _library(d, torch.float32) is not None
 
 
 def attend(
     q: Tensor, k: Tensor, v: Tensor, expression: Tensor, strength: Tensor, *, scale: float, dropout: float = 0.0
 ) -> Tensor:
-    """Heads side by side, (B, G, D), of ``softmax_j(scale q_i . k_j + c_h g_i g_j)``, in single precision.
+    """Heads side by side, (B, G, D), of ``softmax_j(scale q_i . k_j + c_h g_i g_j)``.
+
+    Single precision; products in bfloat16 where q is, and the processor multiplies it.
 
     Parameters
     ----------
@@ -59,10 +65,11 @@ def attend(
     dropout : float
         Share of the weights that are set to 0, the others divided by 1 - dropout; drawn from torch's generator.
     """
+    reduced = q.dtype is torch.bfloat16 and _library(q.shape[-1] // len(strength), torch.bfloat16) is not None
     q, k, v, g, c = (t.float() for t in (q, k, v, expression, strength))
     seed = torch.randint(-(2**31), 2**31, (len(g) * len(c),), dtype=torch.int32) if dropout else None
     q, k, v = (t.expand(len(g), -1, -1) for t in (q, k, v))
-    return _attend(q, k, v, g.contiguous(), c.contiguous(), seed, scale, dropout)[0]
+    return _attend(q, k, v, g.contiguous(), c.contiguous(), seed, scale, dropout, reduced)[0]
 
 
 # ------------------------------------------------------------------------------------------------- torch
@@ -70,11 +77,19 @@ def attend(
 
 @torch.library.custom_op("gexcore::attend", mutates_args=())
 def _attend(
-    q: Tensor, k: Tensor, v: Tensor, g: Tensor, c: Tensor, seed: Tensor | None, scale: float, rate: float
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    g: Tensor,
+    c: Tensor,
+    seed: Tensor | None,
+    scale: float,
+    rate: float,
+    reduced: bool,  # noqa: FBT001
 ) -> tuple[Tensor, Tensor]:
     q, k, v = (_rows(t) for t in (q, k, v))
     out, lse = q.new_empty(q.shape), q.new_empty(len(g) * len(c), g.shape[1])
-    _run("forward", q, k, v, g, c, seed, scale, rate, out, lse)
+    _run("forward", q, k, v, g, c, seed, scale, rate, reduced, out, lse)
     return out, lse
 
 
@@ -91,22 +106,23 @@ def _attend_backward(
     lse: Tensor,
     scale: float,
     rate: float,
+    reduced: bool,  # noqa: FBT001
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
     q, k, v = (_rows(t) for t in (q, k, v))
     d_q, d_k, d_v = (q.new_empty(q.shape) for _ in range(3))
     d_g, d_c = g.new_empty(len(g), len(c), g.shape[1]), g.new_empty(len(g), len(c))  # by sample and head
-    _run("backward", q, k, v, g, c, seed, scale, rate, out, lse, d_out.contiguous(), d_q, d_k, d_v, d_g, d_c)
+    _run("backward", q, k, v, g, c, seed, scale, rate, reduced, out, lse, d_out.contiguous(), d_q, d_k, d_v, d_g, d_c)
     return d_q, d_k, d_v, d_g.sum(1), d_c.sum(0)
 
 
 def _remember(ctx, inputs: tuple, output: tuple[Tensor, Tensor]) -> None:
-    *tensors, ctx.scale, ctx.rate = inputs
+    *tensors, ctx.scale, ctx.rate, ctx.reduced = inputs
     ctx.save_for_backward(*tensors, *output)
 
 
 def _differentiate(ctx, d_out: Tensor, _: Tensor) -> tuple:
     *tensors, out, lse = ctx.saved_tensors
-    return *_attend_backward(d_out, *tensors, out, lse, ctx.scale, ctx.rate), None, None, None
+    return *_attend_backward(d_out, *tensors, out, lse, ctx.scale, ctx.rate, ctx.reduced), None, None, None, None
 
 
 _attend.register_autograd(_differentiate, setup_context=_remember)
@@ -127,6 +143,7 @@ def _run(
     seed: Tensor | None,
     scale: float,
     rate: float,
+    reduced: bool,  # noqa: FBT001
     *results: Tensor,
 ) -> None:
     """Pairs of sample and head, shared out among as many threads as torch uses."""
@@ -140,7 +157,7 @@ def _run(
         rate,
         seed is not None and seed.data_ptr(),
     )
-    function = getattr(_library(q.shape[2] // len(c)), name)
+    function = getattr(_library(q.shape[2] // len(c), torch.bfloat16 if reduced else torch.float32), name)
     pairs, threads = len(g) * len(c), torch.get_num_threads()
     bounds = [ctypes.c_int64(pairs * i // threads) for i in range(threads + 1)]
     arguments = [ctypes.c_void_p(t.data_ptr()) for t in results]
@@ -159,24 +176,28 @@ def _run(
 
 
 @functools.cache
-def _library(d: int) -> ctypes.CDLL | None:
-    """The compiled source for heads of width d, from the user's cache if it was made before."""
+def _library(d: int, dtype: torch.dtype) -> ctypes.CDLL | None:
+    """The compiled source for heads of width d, None where there can be none."""
+    source = _SOURCES[dtype]
     compiler = shutil.which(os.environ.get("CXX") or "c++")
-    if compiler is None:
+    if compiler is None or d > _WIDEST[dtype]:
         return None
     with contextlib.suppress(OSError, subprocess.CalledProcessError):
         command = [compiler, *_FLAGS, f"-DD={d}"]
         # What "native" means differs between machines that may share one home folder.
         native = _output([*command, "-x", "c++", "-E", "-dM", os.devnull])
-        key = hashlib.sha256(b"\0".join([native, _SOURCE.read_bytes(), " ".join(command).encode()])).hexdigest()
-        path = user_cache_path("gexcore") / "kernels" / f"attention-{key[:16]}.so"
+        if dtype is torch.bfloat16 and b"__AMX_BF16__" not in native:
+            return None
+        key = hashlib.sha256(b"\0".join([native, source.read_bytes(), " ".join(command).encode()])).hexdigest()
+        path = user_cache_path("gexcore") / "kernels" / f"{source.stem}-{key[:16]}.so"
         if not path.exists():
             path.parent.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryDirectory(dir=path.parent) as folder:  # two processes may compile at once
                 made = Path(folder) / path.name
-                _output([*command, str(_SOURCE), "-o", str(made)])
+                _output([*command, str(source), "-o", str(made)])
                 made.replace(path)
-        return ctypes.CDLL(str(path))
+        library = ctypes.CDLL(str(path))
+        return library if library.ready() else None
     return None
 
 
