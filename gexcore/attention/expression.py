@@ -62,11 +62,12 @@ class ExpressionAttention(nn.Module):
 
     def forward(self, x: Tensor, expression: Tensor, strength: Tensor) -> Tensor:
         """Gene vectors x (B or 1, G, E), expression (B, G) and strength (H,) to (B, G, E)."""
-        q, k, v = self.query(x), self.key(x), self.value(x)  # (B or 1, G, D)
         dropout = self.dropout if self.training else 0.0
-        if fused.serves(q, expression, self.n_heads):
+        if fused.serves(expression, self.out.in_features, self.n_heads):
+            # One product for all three, and no copies of its parts.
+            q, k, v = F.linear(x, torch.cat([p.weight for p in (self.query, self.key, self.value)])).chunk(3, -1)
             return self.out(fused.attend(q, k, v, expression, strength, scale=self.scale, dropout=dropout))
-        q, k, v = (self._heads(t) for t in (q, k, v))  # (B or 1, H, G, d)
+        q, k, v = (self._heads(p(x)) for p in (self.query, self.key, self.value))  # (B or 1, H, G, d)
         q, k, v = self._fold(q, k, v, expression.to(q.dtype), strength.to(q.dtype))  # (B, H, G, d + 1, padded)
         head = _attend(q, k, v, self.scale, dropout)
         head = head[..., : self.out.in_features // self.n_heads]  # (B, H, G, d)

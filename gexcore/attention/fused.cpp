@@ -58,8 +58,8 @@ static inline vec kept(uint32_t seed, uint32_t pair, uint32_t bound, float inver
 }
 
 typedef struct {
-    const float *q, *k, *v, *g, *c;  // (B, G, H D) each, with a batch stride of their own; (B, G); (H)
-    int64_t q_batch, k_batch, v_batch, genes, heads;
+    const float *q, *k, *v, *g, *c;  // (B, G, H D) each, with strides of their own; (B, G); (H)
+    int64_t q_batch, k_batch, v_batch, q_row, k_row, v_row, genes, heads;
     float scale, rate;
     const int32_t *seed;  // (P)
 } Inputs;
@@ -79,7 +79,7 @@ static void transpose(const float *x, const float *g, int64_t genes, int64_t str
 static void queries(const Inputs *in, const float *q, const float *g, float c, int64_t i, float out[ROWS][W]) {
     for (int r = 0; r < ROWS; r++)
         for (int d = 0; d < W; d++)
-            out[r][d] = i + r >= in->genes ? 0 : d < D ? q[(i + r) * in->heads * D + d] * in->scale : c * g[i + r];
+            out[r][d] = i + r >= in->genes ? 0 : d < D ? q[(i + r) * in->q_row + d] * in->scale : c * g[i + r];
 }
 
 static inline void scores(const float *kt, int64_t padded, float q[ROWS][W], vec s[ROWS][2]) {
@@ -103,9 +103,9 @@ extern "C" void forward(const Inputs *in, float *out, float *lse, int64_t first,
     for (int64_t pair = first; pair < last; pair++) {
         int64_t b = pair / H, h = pair % H;
         const float *q = in->q + b * in->q_batch + h * D, *v = in->v + b * in->v_batch + h * D, *g = in->g + b * G;
-        transpose(in->k + b * in->k_batch + h * D, g, G, stride, padded, W, kt);
+        transpose(in->k + b * in->k_batch + h * D, g, G, in->k_row, padded, W, kt);
         memset(values, 0, padded * DP * sizeof(float));
-        for (int64_t j = 0; j < G; j++) memcpy(values + j * DP, v + j * stride, D * sizeof(float));
+        for (int64_t j = 0; j < G; j++) memcpy(values + j * DP, v + j * in->v_row, D * sizeof(float));
         for (int64_t i = 0; i < G; i += ROWS) {
             float query[ROWS][W];
             vec s[ROWS][2], most[ROWS], sum[ROWS], head[2][ROWS][DP / LANES];
@@ -166,10 +166,10 @@ extern "C" void backward(const Inputs *in, const float *out, const float *lse, c
         int64_t b = pair / H, h = pair % H;
         const float *q = in->q + b * in->q_batch + h * D, *k = in->k + b * in->k_batch + h * D, *g = in->g + b * G;
         const float *grad = d_out + b * G * stride + h * D, *head = out + b * G * stride + h * D;
-        transpose(k, g, G, stride, padded, W, kt);
-        transpose(in->v + b * in->v_batch + h * D, g, G, stride, padded, D, vt);
+        transpose(k, g, G, in->k_row, padded, W, kt);
+        transpose(in->v + b * in->v_batch + h * D, g, G, in->v_row, padded, D, vt);
         memset(keys, 0, padded * DP * sizeof(float));
-        for (int64_t j = 0; j < G; j++) memcpy(keys + j * DP, k + j * stride, D * sizeof(float));
+        for (int64_t j = 0; j < G; j++) memcpy(keys + j * DP, k + j * in->k_row, D * sizeof(float));
         memset(queried, 0, G * (DP + 1) * sizeof(float));  // gradients of queries, and of their expression
         for (int64_t i = 0; i < G; i++) {
             inner[i] = 0;

@@ -37,16 +37,17 @@ class _Inputs(ctypes.Structure):
 
     _fields_ = (
         *((name, ctypes.c_void_p) for name in ("q", "k", "v", "g", "c")),
-        *((name, ctypes.c_int64) for name in ("q_batch", "k_batch", "v_batch", "genes", "heads")),
+        *((name, ctypes.c_int64) for name in ("q_batch", "k_batch", "v_batch", "q_row", "k_row", "v_row")),
+        *((name, ctypes.c_int64) for name in ("genes", "heads")),
         *((name, ctypes.c_float) for name in ("scale", "rate")),
         ("seed", ctypes.c_void_p),
     )
 
 
-def serves(q: Tensor, expression: Tensor, n_heads: int) -> bool:
-    """Whether :func:`attend` takes these: on a CPU, enough of them, and a compiler made it."""
-    d, pairs = q.shape[-1] // n_heads, n_heads * expression.numel() * expression.shape[1]
-    return not q.is_cuda and pairs >= _LEAST and _library(d, torch.float32) is not None
+def serves(expression: Tensor, d_model: int, n_heads: int) -> bool:
+    """Whether :func:`attend` takes it: on a CPU, enough samples (B, G), and a compiler made it."""
+    pairs = n_heads * expression.numel() * expression.shape[1]
+    return not expression.is_cuda and pairs >= _LEAST and _library(d_model // n_heads, torch.float32) is not None
 
 
 def attend(
@@ -66,7 +67,7 @@ def attend(
         Share of the weights that are set to 0, the others divided by 1 - dropout; drawn from torch's generator.
     """
     reduced = q.dtype is torch.bfloat16 and _library(q.shape[-1] // len(strength), torch.bfloat16) is not None
-    q, k, v, g, c = (t.float() for t in (q, k, v, expression, strength))
+    g, c = expression.float(), strength.float()
     seed = torch.randint(-(2**31), 2**31, (len(g) * len(c),), dtype=torch.int32) if dropout else None
     q, k, v = (t.expand(len(g), -1, -1) for t in (q, k, v))
     return _attend(q, k, v, g.contiguous(), c.contiguous(), seed, scale, dropout, reduced)[0]
@@ -88,7 +89,7 @@ def _attend(
     reduced: bool,  # noqa: FBT001
 ) -> tuple[Tensor, Tensor]:
     q, k, v = (_rows(t) for t in (q, k, v))
-    out, lse = q.new_empty(q.shape), q.new_empty(len(g) * len(c), g.shape[1])
+    out, lse = g.new_empty(q.shape), g.new_empty(len(g) * len(c), g.shape[1])
     _run("forward", q, k, v, g, c, seed, scale, rate, reduced, out, lse)
     return out, lse
 
@@ -108,11 +109,31 @@ def _attend_backward(
     rate: float,
     reduced: bool,  # noqa: FBT001
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+    dtype = q.dtype
     q, k, v = (_rows(t) for t in (q, k, v))
-    d_q, d_k, d_v = (q.new_empty(q.shape) for _ in range(3))
+    d_q, d_k, d_v = (g.new_empty(q.shape) for _ in range(3))
     d_g, d_c = g.new_empty(len(g), len(c), g.shape[1]), g.new_empty(len(g), len(c))  # by sample and head
-    _run("backward", q, k, v, g, c, seed, scale, rate, reduced, out, lse, d_out.contiguous(), d_q, d_k, d_v, d_g, d_c)
-    return d_q, d_k, d_v, d_g.sum(1), d_c.sum(0)
+    _run(
+        "backward",
+        q,
+        k,
+        v,
+        g,
+        c,
+        seed,
+        scale,
+        rate,
+        reduced,
+        out,
+        lse,
+        d_out.float().contiguous(),
+        d_q,
+        d_k,
+        d_v,
+        d_g,
+        d_c,
+    )
+    return d_q.to(dtype), d_k.to(dtype), d_v.to(dtype), d_g.sum(1), d_c.sum(0)
 
 
 def _remember(ctx, inputs: tuple, output: tuple[Tensor, Tensor]) -> None:
@@ -129,8 +150,9 @@ _attend.register_autograd(_differentiate, setup_context=_remember)
 
 
 def _rows(x: Tensor) -> Tensor:
-    """The same numbers with whole rows of D in memory; what all samples share stays shared."""
-    return x if x.stride()[1:] == (x.shape[2], 1) else x.contiguous()
+    """Single precision with the numbers of a row side by side; what all samples share stays shared."""
+    x = x.float() if len(x) == 1 or x.stride(0) else x[:1].float().expand(x.shape)
+    return x if x.stride(2) == 1 else x.contiguous()
 
 
 def _run(
@@ -151,6 +173,7 @@ def _run(
     inputs = _Inputs(
         *pointers,
         *(t.stride(0) for t in (q, k, v)),
+        *(t.stride(1) for t in (q, k, v)),
         g.shape[1],
         len(c),
         scale,

@@ -18,8 +18,8 @@
 typedef uint16_t half;
 
 typedef struct {
-    const float *q, *k, *v, *g, *c;  // (B, G, H D) each, with a batch stride of their own; (B, G); (H)
-    int64_t q_batch, k_batch, v_batch, genes, heads;
+    const float *q, *k, *v, *g, *c;  // (B, G, H D) each, with strides of their own; (B, G); (H)
+    int64_t q_batch, k_batch, v_batch, q_row, k_row, v_row, genes, heads;
     float scale, rate;
     const int32_t *seed;  // (P)
 } Inputs;
@@ -155,12 +155,12 @@ extern "C" void forward(const Inputs *in, float *out, float *lse, int64_t first,
         int64_t b = pair / H, h = pair % H;
         const float *g = in->g + b * G;
         for (int64_t i = 0; i < G; i++) a[i] = in->c[h] * g[i] * LOG2E;
-        rows(in->q + b * in->q_batch + h * D, G, stride, padded, in->scale * LOG2E, query);
+        rows(in->q + b * in->q_batch + h * D, G, in->q_row, padded, in->scale * LOG2E, query);
         add_expression_of_queries(a, G, padded, query);
-        rows(in->k + b * in->k_batch + h * D, G, stride, padded, 1, other);
+        rows(in->k + b * in->k_batch + h * D, G, in->k_row, padded, 1, other);
         add_expression_of_keys(g, G, padded, other);
         columns(other, padded, keys);
-        rows(in->v + b * in->v_batch + h * D, G, stride, padded, 1, other);
+        rows(in->v + b * in->v_batch + h * D, G, in->v_row, padded, 1, other);
         pairs(other, padded, values);
         for (int64_t i = 0; i < padded; i += 16) {
             __m512 most[16], sum[16];
@@ -281,14 +281,14 @@ extern "C" void backward(const Inputs *in, const float *out, const float *lse, c
             genes[i] = i < G ? g[i] : 0, heard[i] = mean[i] = 0;
             if (i < G) mean[i] = _mm512_reduce_add_ps(_mm512_mul_ps(head_at(grad + i * stride), head_at(head + i * stride)));
         }
-        rows(in->q + b * in->q_batch + h * D, G, stride, padded, in->scale * LOG2E, other);
+        rows(in->q + b * in->q_batch + h * D, G, in->q_row, padded, in->scale * LOG2E, other);
         pairs(other, padded, query_pairs);
         add_expression_of_queries(a, G, padded, other);
         columns(other, padded, query_columns);
         rows(grad, G, stride, padded, 1, other);
         pairs(other, padded, up_pairs), columns(other, padded, up_columns);
-        rows(in->v + b * in->v_batch + h * D, G, stride, padded, 1, value);
-        rows(in->k + b * in->k_batch + h * D, G, stride, padded, 1, key);
+        rows(in->v + b * in->v_batch + h * D, G, in->v_row, padded, 1, value);
+        rows(in->k + b * in->k_batch + h * D, G, in->k_row, padded, 1, key);
         transposed(key, padded, key_rows);
         add_expression_of_keys(g, G, padded, key);
         memset(queried, 0, 2 * blocks * sizeof(Sums));
