@@ -1,9 +1,9 @@
-"""TxT beyond 1000 genes: what more genes bring, and what they cost; by hand, some hours on one core:
+"""TxT beyond 1000 genes: what more genes bring, and what they cost; by hand, hours on one core:
 
 GEXCORE_SWEEP=sweep GEXCORE_RECORD=notebooks/recorded python -m pytest -s tests/benchmarks/test_beyond.py
 
-The cost alone, a quarter of an hour on a quiet machine, ends in ``-k step``. Fits that stand in the folder
-GEXCORE_SWEEP are not made again.
+For the cost alone add ``-k step``, on a machine that does nothing else. Fits that stand in the folder GEXCORE_SWEEP
+are not made again.
 """
 
 import multiprocessing
@@ -72,9 +72,8 @@ def study(name, cohort, tasks, sets, *, seeds):
     scores = gx.benchmark(models, cohort, tasks, seeds=seeds, folder=SWEEP)
     assert (scores["status"] == "scored").all()
     heads = gx.comparison.headlines(scores)
-    heads = heads.assign(genes=cohort.n_vars).drop(columns=["cohort", "status", "error"])
-    n = heads["model"].str.extract(r"-(250|1000|all)$")[0]
-    heads["genes"] = n.replace("all", str(cohort.n_vars)).astype(int)
+    n = heads["model"].str.extract(r"-(250|1000|all)$")[0].replace("all", str(cohort.n_vars))
+    heads = heads.drop(columns=["cohort", "status", "error"]).assign(genes=n.astype(int))
     record(heads, f"beyond_{name.replace('-', '_')}")
     print(gx.comparison.mean_scores(heads).T.round(3).to_string())
     print(heads.groupby("model", sort=False)[["seconds", "peak_mb"]].mean().round(0).to_string())
