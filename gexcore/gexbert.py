@@ -26,7 +26,9 @@ from .cohort import as_cohort
 from .genes import align_genes, fill_in
 from .levels import Levels
 from .mixture import FactorMixture
+from .multitask import EqualWeights
 from .network import node2vec, vectors_for
+from .parallel import choose_processes
 from .pretraining import restoration_losses
 from .restorer import PRESETS, GexBERTSettings, Restorer
 from .scaling import Scaler
@@ -94,7 +96,16 @@ class GexBERT:
 
     # ------------------------------------------------------------------------------------------ fitting
 
-    def fit(self, train: AnnData, val: AnnData | None = None, *, checkpoint: str | PathLike | None = None) -> GexBERT:
+    def fit(
+        self,
+        train: AnnData,
+        val: AnnData | None = None,
+        *,
+        checkpoint: str | PathLike | None = None,
+        devices: int = 1,
+        num_nodes: int = 1,
+        strategy: str = "ddp",
+    ) -> GexBERT:
         """Pretrain on one cohort, stopping early on another; no label is read.
 
         Scaling, levels, linear path and prior come from ``train`` alone. What is hidden of ``val``, a share between
@@ -106,15 +117,19 @@ class GexBERT:
             Anything :func:`gexcore.read_cohort` reads. Without ``val`` all ``max_epochs`` are trained.
         checkpoint : path, optional
             Written after every epoch; the same call later goes on where it was broken off, to the same bits.
+        devices, num_nodes, strategy
+            As in :meth:`gexcore.estimator.NeuralEstimator.fit`.
 
         Raises
         ------
         ValueError
             Genes without a value in any training sample, samples without a value, or samples in both cohorts.
         """
+        s, device = self.settings, choose_device(self.device)
+        processes = choose_processes(device, devices=devices, num_nodes=num_nodes, strategy=strategy)
         train, val = as_cohort(train), None if val is None else as_cohort(val)
         _check(train, val)
-        s, device = self.settings, choose_device(self.device)
+        processes.launch()
         genes = list(train.var_names)
         scaler = Scaler.fit(train.X, method="zscore", clip=s.scaling_clip)
         values = scaler.standardise(train.X)
@@ -131,17 +146,20 @@ class GexBERT:
             validation = (torch.from_numpy(levels.score(held)), torch.from_numpy(held), none, rates, order)
         linear, folds = self._mixtures(data[0].numpy(), fold)
         prior = self._prior(train, genes)
+        device = processes.device
         with seeded(self.seed, device):
             module = Restorer(torch.from_numpy(levels.values).float(), s, prior=prior, linear=linear).to(device)
             folds = [mixture.to(device) for mixture in folds]
-            losses = functools.partial(restoration_losses, folds=folds)
+            losses = functools.partial(restoration_losses, folds=folds, share=processes.share)
             self.history_ = run_training(
                 module,
                 losses,
                 data,
                 validation,
                 s,
+                strategy=EqualWeights((), module.parameters(), total=processes.total),
                 device=device,
+                processes=processes,
                 generator=rng,
                 label="GexBERT",
                 checkpoint=checkpoint,
