@@ -27,6 +27,7 @@ from .cohort import as_cohort
 from .genes import align_genes
 from .heads import Head, decode, losses_against_null
 from .multitask import STRATEGIES, choose_strategy
+from .parallel import OneProcess, choose_processes
 from .scaling import Scaler
 from .tasks import Prediction, Target, Task, check_tasks, first_ids, target_from_dict, target_to_dict
 from .training import TrainingSettings, batches, choose_device, choose_settings, seeded
@@ -163,6 +164,7 @@ class NeuralEstimator:
     module_class: ClassVar[Callable[..., MultitaskModule]]
     settings_class: ClassVar[type[NeuralSettings]] = NeuralSettings
     presets: ClassVar[Mapping[str, Mapping]] = {"paper": {}}
+    in_phases: ClassVar[bool] = False  # several trainings in a row, which one device carries out
 
     def __init__(
         self, tasks: Task | Sequence[Task], *, preset: str = "paper", seed: int = 0, device: str = "auto", **settings
@@ -224,7 +226,16 @@ class NeuralEstimator:
 
     # ------------------------------------------------------------------------------------------ fitting
 
-    def fit(self, train: AnnData, val: AnnData | None = None, *, checkpoint: str | PathLike | None = None) -> Self:
+    def fit(
+        self,
+        train: AnnData,
+        val: AnnData | None = None,
+        *,
+        checkpoint: str | PathLike | None = None,
+        devices: int = 1,
+        num_nodes: int = 1,
+        strategy: str = "ddp",
+    ) -> Self:
         """Train on one cohort, stopping early on another.
 
         Everything that is fitted (scaling, classes, time grids) comes from ``train``; ``val`` only chooses the epoch.
@@ -235,12 +246,22 @@ class NeuralEstimator:
             Anything :func:`gexcore.read_cohort` reads. Without ``val`` all ``max_epochs`` are trained.
         checkpoint : path, optional
             Written after every epoch; the same call later goes on where it was broken off, to the same bits.
+        devices, num_nodes : int
+            Devices of each machine, and machines: GPUs, or processes on a CPU. Their processes share the rows of every
+            batch (``batch_size`` in all) and take one step together, which is that of one device but for rounding and
+            for what dropout draws. The first one starts the script anew for every other, unless torchrun or srun has.
+        strategy : {"ddp"}
+            Every process holds the whole network (distributed data parallel).
         """
+        device = choose_device(self.device)
+        processes = choose_processes(device, devices=devices, num_nodes=num_nodes, strategy=strategy)
+        if self.in_phases and processes.n > 1:
+            message = f"{type(self).__name__} trains in phases, for one device: leave out devices and num_nodes"
+            raise ValueError(message)
         train, val = as_cohort(train), None if val is None else as_cohort(val, backed=True)
         if val is not None and (both := train.obs_names.intersection(val.obs_names)).size:
             message = f"{both.size} samples are in the training and the validation cohort, first {first_ids(both)}"
             raise ValueError(message)
-        device = choose_device(self.device)
         model = copy.copy(self)  # a fit that breaks off leaves this one as it was
         model.genes_ = model.choose_genes(train.var_names)
         model.fit_inputs(align_genes(train, model.genes_))
@@ -249,24 +270,26 @@ class NeuralEstimator:
         if validation and all(label[:, 0].isnan().all() for label in validation[-len(self.tasks) :]):
             message = f"none of the {val.n_obs} validation samples has a label, so nothing can say when to stop"
             raise ValueError(message)
-        with seeded(self.seed, device):
+        processes.launch()
+        with seeded(self.seed, processes.device):
             model.module_ = model.build_module(model.genes_, model.targets_)
-            model.history_ = model.train_module(data, validation, device=device, checkpoint=checkpoint)
+            model.history_ = model.train_module(data, validation, processes=processes, checkpoint=checkpoint)
         vars(self).update(vars(model))
         return self
 
     def train_module(
-        self, data: Tensors, validation: Tensors | None, *, device: torch.device, checkpoint: str | PathLike | None
+        self, data: Tensors, validation: Tensors | None, *, processes: OneProcess, checkpoint: str | PathLike | None
     ) -> pd.DataFrame:
-        """Train ``module_`` in place on inputs and the labels of each task; the history."""
+        """Train ``module_`` in place, on ``processes.device``, on inputs and the labels of each task; the history."""
         s, module = self.settings, self.module_
         shared = [p for p in module.shared_parameters() if p.requires_grad]
         combined = s.multitask if shared else "equal"  # heads are never in conflict with each other
-        strategy = choose_strategy(combined, [t.name for t in self.tasks], shared)
-        losses = losses_against_null(module.heads, self.targets_, data[1:], meet=strategy.meet)
-        how = {"device": device, "generator": np.random.default_rng(self.seed), "label": type(self).__name__}
-        how |= {"strategy": strategy, "checkpoint": checkpoint}
-        return run_training(module.to(device), losses, data, validation, s, **how)
+        strategy = choose_strategy(combined, [t.name for t in self.tasks], shared, total=processes.total)
+        spread = {"meet": strategy.meet, "share": processes.share}
+        losses = losses_against_null(module.heads, self.targets_, data[1:], **spread)
+        how = {"device": processes.device, "processes": processes, "generator": np.random.default_rng(self.seed)}
+        how |= {"label": type(self).__name__, "strategy": strategy, "checkpoint": checkpoint}
+        return run_training(module.to(processes.device), losses, data, validation, s, **how)
 
     # --------------------------------------------------------------------------------------- predicting
 

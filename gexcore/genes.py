@@ -1,12 +1,15 @@
-"""Which genes a model reads: chosen by variance, aligned by name, brought to the scale of another cohort.
+"""Which genes a model reads: chosen by variance, divided among sets, aligned by name, brought to the scale of another
+cohort.
 
 Shapes: N samples, G genes.
 """
 
 from __future__ import annotations
 
+import math
 import os
 import warnings
+import zlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -18,7 +21,7 @@ from .cohort import as_cohort
 from .cohort.backed import drawn, load
 from .scaling import Scaler
 from .tables import read_gene_sets
-from .tasks import CohortWarning, Prediction, first_ids
+from .tasks import CohortWarning, Prediction, counted, first_ids
 
 _DRAWN = 2000  # samples of a cohort on disk that its genes are chosen by
 _BLOCK = 1024  # genes looked at together
@@ -66,11 +69,7 @@ def select_genes(
         members = {gene for genes in sets.values() for gene in genes}
         known = cohort.var_names.isin(members)
         if not known.any():
-            message = (
-                f"the {len(sets)} gene sets share no gene with the cohort: the sets hold {first_ids(sorted(members))}, "
-                f"the cohort {first_ids(cohort.var_names)}"
-            )
-            raise ValueError(message)
+            raise ValueError(_no_shared_gene(sets, cohort.var_names))
     if cohort.isbacked:
         cohort = load(cohort, samples=drawn(cohort.n_obs, _DRAWN, 0), genes=cohort.var_names[known])
     elif not known.all():
@@ -99,6 +98,91 @@ def _variation(cohort: ad.AnnData) -> pd.DataFrame:
     varies = (scaler.factor > 0) & (off > 1)  # where a single cell differs there is no scale to cut it by
     sd = {"sd": 1 / scaler.factor[varies], "plain": np.nanstd(x[:, varies], axis=0)}
     return pd.DataFrame(sd, index=cohort.var_names[varies])
+
+
+def check_gene_sets(gene_sets: Mapping[str, Sequence[str]] | str | os.PathLike) -> dict[str, list[str]]:
+    """Gene sets as a dict, each gene once per set, in the order given.
+
+    Parameters
+    ----------
+    gene_sets : mapping or path of a .gmt file
+        Set to genes.
+
+    Raises
+    ------
+    TypeError
+        Neither mapping nor path, or a set whose genes are no sequence of names.
+    ValueError
+        No set, or one without a gene.
+    """
+    if isinstance(gene_sets, str | os.PathLike):
+        return read_gene_sets(gene_sets)
+    if not isinstance(gene_sets, Mapping):
+        message = f"gene_sets is a mapping of set to genes or the path of a .gmt file, not a {type(gene_sets).__name__}"
+        raise TypeError(message)
+    sets = {}
+    for name, genes in gene_sets.items():
+        if isinstance(genes, str) or not all(isinstance(gene, str) for gene in (name, *genes)):
+            message = f"gene set {name!r} is not a name with a sequence of gene names"
+            raise TypeError(message)
+        sets[name] = list(dict.fromkeys(genes))
+    empty = [name for name, genes in sets.items() if not genes]
+    if empty or not sets:
+        what = f"{counted(len(empty), 'set', 'sets')} without a gene, first {first_ids(empty)}" if empty else "no set"
+        message = f"gene_sets has {what}; name one or more sets, each with one or more genes"
+        raise ValueError(message)
+    return sets
+
+
+def divide_among_sets(genes: Sequence[str], gene_sets: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:
+    """A place for every gene: all the sets that name it, or one of the further sets that hold the rest.
+
+    The rest is dealt, by a checksum of names that knows nothing else of a gene, into sets of about the median size of
+    the named ones, called "other genes 1" and so on. Equal genes are dealt equally, whatever their order.
+
+    Parameters
+    ----------
+    genes : sequence of str
+        Genes of a cohort.
+    gene_sets : mapping of str to sequence of str
+        As of :func:`check_gene_sets`. Members the cohort lacks are left out, and so is a set without any other, with a
+        warning.
+
+    Returns
+    -------
+    dict
+        Set to its genes among ``genes``, in the order of the sets.
+
+    Raises
+    ------
+    ValueError
+        The sets share no gene with the cohort.
+
+    Examples
+    --------
+    >>> divide_among_sets(["KRAS", "TP53", "MYC"], {"growth": ["MYC", "KRAS", "ERBB2"]})
+    {'growth': ['MYC', 'KRAS'], 'other genes 1': ['TP53']}
+    """
+    known = set(genes)
+    shared = {name: [gene for gene in members if gene in known] for name, members in gene_sets.items()}
+    sets = {name: members for name, members in shared.items() if members}
+    if not sets:
+        raise ValueError(_no_shared_gene(gene_sets, genes))
+    if absent := [name for name in shared if name not in sets]:
+        message = f"{len(absent)} of {len(shared)} gene sets share no gene with the cohort and are left out, first "
+        warnings.warn(message + first_ids(absent), CohortWarning, stacklevel=2)
+    rest = known.difference(*sets.values())
+    dealt = sorted(rest, key=lambda gene: (zlib.crc32(gene.encode()), gene))
+    n = math.ceil(len(dealt) / np.median([len(members) for members in sets.values()]))
+    return sets | {f"other genes {i + 1}": dealt[i::n] for i in range(n)}
+
+
+def _no_shared_gene(gene_sets: Mapping[str, Sequence[str]], genes: Sequence[str]) -> str:
+    members = sorted({gene for genes in gene_sets.values() for gene in genes})
+    return (
+        f"the {len(gene_sets)} gene sets share no gene with the cohort: the sets hold {first_ids(members)}, "
+        f"the cohort {first_ids(genes)}"
+    )
 
 
 class OnSelectedGenes:

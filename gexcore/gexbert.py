@@ -28,7 +28,9 @@ from .cohort.tally import rows_together
 from .genes import align_genes, fill_in
 from .levels import Levels
 from .mixture import FactorMixture
+from .multitask import EqualWeights
 from .network import node2vec, vectors_for
+from .parallel import choose_processes
 from .pretraining import check_cohorts, restoration_losses, some_samples, training_samples
 from .restorer import PRESETS, GexBERTSettings, Restorer
 from .scaling import Scaler
@@ -96,7 +98,16 @@ class GexBERT:
 
     # ------------------------------------------------------------------------------------------ fitting
 
-    def fit(self, train: AnnData, val: AnnData | None = None, *, checkpoint: str | PathLike | None = None) -> GexBERT:
+    def fit(
+        self,
+        train: AnnData,
+        val: AnnData | None = None,
+        *,
+        checkpoint: str | PathLike | None = None,
+        devices: int = 1,
+        num_nodes: int = 1,
+        strategy: str = "ddp",
+    ) -> GexBERT:
         """Pretrain on one cohort, stopping early on another; no label is read.
 
         Scaling, levels, linear path and prior come from ``train`` alone, of more than ``fit_samples`` training samples
@@ -112,6 +123,8 @@ class GexBERT:
             ``fit_samples`` are used.
         checkpoint : path, optional
             Written after every epoch; the same call later goes on where it was broken off, to the same bits.
+        devices, num_nodes, strategy
+            As in :meth:`gexcore.estimator.NeuralEstimator.fit`.
 
         Raises
         ------
@@ -120,6 +133,7 @@ class GexBERT:
         """
         train, val = as_cohort(train, backed=True), None if val is None else as_cohort(val, backed=True)
         s, device = self.settings, choose_device(self.device)
+        processes = choose_processes(device, devices=devices, num_nodes=num_nodes, strategy=strategy)
         chosen = drawn(train.n_obs, s.fit_samples, self.seed)
         if val is not None and (both := train.obs_names.intersection(val.obs_names)).size:
             message = f"{both.size} samples are in the training and the validation cohort, first {first_ids(both)}"
@@ -127,6 +141,7 @@ class GexBERT:
         basis = some_samples(train, chosen)
         val = load(val, samples=drawn(val.n_obs, s.fit_samples, self.seed)) if val is not None and val.isbacked else val
         check_cohorts(basis, val)
+        processes.launch()
         genes = list(train.var_names)
         scaler = Scaler.fit(basis.X, method="zscore", clip=s.scaling_clip)
         values = scaler.standardise(basis.X)
@@ -147,17 +162,20 @@ class GexBERT:
             data = tuple(map(torch.from_numpy, (score, values, fold)))
         else:
             data = training_samples(train, fold, scaler, levels, s.buffer_samples)
+        device = processes.device
         with seeded(self.seed, device):
             module = Restorer(torch.from_numpy(levels.values).float(), s, prior=prior, linear=linear).to(device)
             folds = [mixture.to(device) for mixture in folds]
-            losses = functools.partial(restoration_losses, folds=folds)
+            losses = functools.partial(restoration_losses, folds=folds, share=processes.share)
             self.history_ = run_training(
                 module,
                 losses,
                 data,
                 validation,
                 s,
+                strategy=EqualWeights((), module.parameters(), total=processes.total),
                 device=device,
+                processes=processes,
                 generator=rng,
                 label="GexBERT",
                 checkpoint=checkpoint,

@@ -169,7 +169,12 @@ def task_losses(
 
 
 def losses_against_null(
-    heads: Sequence[Head], targets: Sequence[Target], labels: Sequence[Tensor], *, meet: Callable[[Tensor], Tensor]
+    heads: Sequence[Head],
+    targets: Sequence[Target],
+    labels: Sequence[Tensor],
+    *,
+    meet: Callable[[Tensor], Tensor],
+    share: Callable = lambda function, n: function(slice(n)),
 ) -> Callable:
     """:func:`task_losses` of a whole network.
 
@@ -179,6 +184,8 @@ def losses_against_null(
         As there.
     meet : callable
         Where the tasks meet in a training step: ``meet`` of a strategy of :mod:`gexcore.multitask`.
+    share : callable
+        Who computes what they read, row by row: a method of :class:`gexcore.parallel.OneProcess`.
 
     Returns
     -------
@@ -190,7 +197,7 @@ def losses_against_null(
 
     def losses(module: nn.Module, batch: tuple[Tensor, ...]) -> dict[str, tuple[Tensor, int]]:
         inputs, *labels = batch
-        embedded = module.embed(inputs)  # (B, P)
+        embedded = share(lambda rows: module.embed(inputs[rows]), len(inputs))  # (B, P)
         return of_heads(module.heads, (meet(embedded) if torch.is_grad_enabled() else embedded, *labels))
 
     return losses

@@ -6,6 +6,7 @@ Shapes: B samples, G genes, N genes of a panel, T targets.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -85,6 +86,10 @@ class Hidden:
     targets: Tensor  # (B, T)
     counts: Tensor | None  # (B, T) True where a target counts; None: everywhere
 
+    def of(self, rows: slice) -> Hidden:
+        """The choice for some samples."""
+        return Hidden(*(None if t is None else t[rows] for t in vars(self).values()))
+
 
 def hide(score: Tensor, rates: Tensor, settings: GexBERTSettings, order: Tensor) -> Hidden:
     """Hide a share of the genes of every sample.
@@ -135,23 +140,34 @@ def restore_hidden(
     return module.decode(module.encode(panel, shown, padding, profile), targets, padding, estimate)
 
 
-def restoration_losses(module: Restorer, batch: tuple[Tensor, ...], folds: list[FactorMixture]) -> dict:
+def restoration_losses(
+    module: Restorer,
+    batch: tuple[Tensor, ...],
+    folds: list[FactorMixture],
+    share: Callable = lambda function, n: function(slice(n)),
+) -> dict:
     """Losses of one batch for :func:`gexcore.training.train`, of restored positions only.
 
     ``batch`` is (scores (B, G), values (B, G), fold (B,)), and for validation samples also (rates (B,), order (B, G)):
     the same genes are then hidden in every epoch. In training all samples of a step lose the same share of their genes,
-    each sample other ones; the linear path is that of the other folds.
+    each sample other ones; the linear path is that of the other folds. ``share`` says who restores which samples, as a
+    method of :class:`gexcore.parallel.OneProcess`.
     """
     score, value, fold, *fixed = batch
     s = module.settings
     rates, order = fixed or _draw(score, s)
     choice = hide(score, rates, s, order)
-    shown = torch.where(choice.seen, score, math.nan)
-    if fixed or not folds:
-        estimate, profile = module.read(shown, choice.targets)
-    else:
-        estimate, profile = _read_by_fold(folds, fold, shown, choice.targets)
-    mean, sd = restore_hidden(module, score, choice, estimate, profile)
+
+    def restored(rows: slice) -> tuple[Tensor, Tensor]:
+        own = choice.of(rows)
+        shown = torch.where(own.seen, score[rows], math.nan)
+        if fixed or not folds:
+            estimate, profile = module.read(shown, own.targets)
+        else:
+            estimate, profile = _read_by_fold(folds, fold[rows], shown, own.targets)
+        return restore_hidden(module, score[rows], own, estimate, profile)
+
+    mean, sd = share(restored, len(score))
     kept = slice(None) if choice.counts is None else choice.counts
     true_value, true_score = (t.gather(1, choice.targets)[kept] for t in (value, score))
     count = true_value.numel()

@@ -24,6 +24,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from tqdm import tqdm
 
 from .multitask import EqualWeights
+from .parallel import OneProcess
 from .resume import Progress, TrainingFile, describe
 from .streams import InMemory, Streamed
 
@@ -147,6 +148,7 @@ def train(
     *,
     strategy: EqualWeights | None = None,
     device: torch.device,
+    processes: OneProcess | None = None,
     generator: np.random.Generator,
     label: str,
     checkpoint: str | os.PathLike | None = None,
@@ -163,6 +165,8 @@ def train(
         are :class:`gexcore.streams.Streamed`.
     strategy : EqualWeights, optional
         How the losses become the gradients of a step (:mod:`gexcore.multitask`); their mean unless given.
+    processes : OneProcess, optional
+        Those that train this network together, launched; ``losses`` and ``strategy`` spread a batch over them.
     generator : numpy.random.Generator
         Order of the samples.
     label : str
@@ -171,7 +175,7 @@ def train(
         After every epoch all that the rest depends on is written to this file, in a single step. The same call later
         goes on after the last whole epoch and ends, on the same machine, with the bits of a training that was never
         broken off. The file stays: once training has ended, the same call returns its result at once. What ``losses``
-        draws must come from torch's own generators or from ``generator``.
+        draws must come from torch's own generators or from ``generator``. Of several processes the first one writes.
 
     Returns
     -------
@@ -183,8 +187,10 @@ def train(
     FloatingPointError
         The loss was not finite before any epoch could be kept.
     ValueError
-        ``checkpoint`` belongs to a training with other settings, initial weights or data, or is no such file.
+        ``checkpoint`` belongs to a training with other settings, initial weights or data, or is no such file, or not
+        all processes find it.
     """
+    processes = processes or OneProcess(device)
     data = (data if isinstance(data, Streamed) else InMemory(data)).to(device)
     validation = validation and tuple(t.to(device) for t in validation)
     strategy = (strategy or EqualWeights(())).to(device)
@@ -203,13 +209,18 @@ def train(
         state = {"module": module, "averaged": averaged, "strategy": strategy, "optimizer": optimizer}
         file = TrainingFile(checkpoint, label, begun, **state, generator=generator, device=device)
         progress = file.resume()
+        if len(found := set(processes.every(progress.epoch))) > 1:
+            message = f"{checkpoint} is at epoch {min(found)} for one process and at {max(found)} for another: all "
+            message += "machines have to see the same file"
+            raise ValueError(message)
     epochs = range(progress.epoch + 1, settings.max_epochs + 1)
     place = {"initial": progress.epoch, "total": settings.max_epochs}
-    bar = tqdm(epochs, desc=label, unit="epoch", disable=None, leave=False, **place)
+    bar = tqdm(epochs, desc=label, unit="epoch", disable=None if processes.first else True, leave=False, **place)
     for epoch in bar:
         if progress.epoch - progress.best_epoch >= settings.patience:
             break
         module.train()
+        processes.begin(epoch)
         seen = []
         for step, batch in enumerate(data.epoch(generator, slices)):
             for group in optimizer.param_groups:
@@ -226,9 +237,11 @@ def train(
             if averaged:
                 averaged.update_parameters(module)
             seen.append({task: (loss.detach(), m) for task, (loss, m) in parts.items()})
+        processes.align(module, *([averaged] if averaged else []))
         scores = {"train": _pooled(seen)}
         if validation is not None:
             scores["val"] = evaluate_losses(kept, losses, validation, settings.batch_size)
+        scores = processes.agreed(scores)
         for split, by_task in scores.items():
             by_task["mean"] = float(np.mean(list(by_task.values())))
             progress.rows += [(epoch, split, task, loss) for task, loss in by_task.items()]
@@ -249,8 +262,9 @@ def train(
         if validation is None or followed < progress.best_loss:
             progress.best = {name: value.clone() for name, value in kept.state_dict().items()}
             progress.best_epoch, progress.best_loss = epoch, followed
-        if file:
+        if file and processes.first:
             file.write(progress)
+        processes.wait()
     module.load_state_dict(progress.best)
     module.eval()
     return pd.DataFrame(progress.rows, columns=["epoch", "split", "task", "loss"])

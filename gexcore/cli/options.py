@@ -10,6 +10,7 @@ from pathlib import Path
 from anndata import AnnData
 
 from ..cohort import read_cohort
+from ..parallel import is_first
 from ..preprocessing import map_genes
 from ..sources import read_tasks
 from ..tasks import Classification, CohortWarning, Regression, Survival, Task, check_tasks, counted
@@ -46,6 +47,12 @@ def share(text: str) -> float:
 def epochs(options: argparse.Namespace) -> dict[str, int]:
     """The setting of ``--max-epochs``, if it is given."""
     return {} if options.max_epochs is None else {"max_epochs": options.max_epochs}
+
+
+def only_helps(options: argparse.Namespace) -> bool:
+    """Whether this process trains along with another one, which alone prints and writes."""
+    n = getattr(options, "devices", 1) * getattr(options, "num_nodes", 1)
+    return n > 1 and not is_first()
 
 
 # ---------------------------------------------------------------------------------------------- reading
