@@ -14,7 +14,7 @@ import pytest
 from anndata.io import write_elem
 from studies import record
 
-SAMPLES, GENES = 50_000, 2000
+SAMPLES, GENES = 20_000, 5000
 RUN = """
 import json, sys, time, warnings
 from pathlib import Path
