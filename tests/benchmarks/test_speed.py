@@ -188,6 +188,24 @@ def test_forward_passes_against_the_rate_of_matrix_products():
     record(table.assign(limit=table["precision"].map(limit)), "speed_forward")
 
 
+def test_scores_in_bfloat16_are_those_in_float32():
+    """Wide enough for the matrix units to do the products of attention; settings set before any score was seen."""
+    wide = {"n_layers": 2, "n_heads": 4, "d_model": 64, "batch_size": 64, "max_epochs": 25}
+    models = {
+        precision: lambda seed, precision=precision: gx.TxT(
+            DEMO, preset="quick", precision=precision, seed=seed, **wide
+        )
+        for precision in ("float32", "bfloat16")
+    }
+    # Another seed says how far apart two trainings are that differ in nothing that matters.
+    models["float32, another seed"] = lambda seed: gx.TxT(DEMO, preset="quick", seed=seed + 100, **wide)
+    scores = gx.comparison.over_splits(models, gx.load_cohort("demo"), DEMO, seeds=range(5))
+    record(scores, "speed_precision")
+    shown = gx.comparison.differences(gx.comparison.headlines(scores), "float32")
+    print(shown.round(3).to_string())
+    assert (shown.loc[shown["model"] == "bfloat16", "verdict"] == "not decided").all()
+
+
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 def test_steps_on_a_gpu():
     rows = []
