@@ -21,15 +21,11 @@ recorded: str = "recorded"  # folder of the tables that tests/benchmarks wrote
 # %%
 from pathlib import Path
 
-import matplotlib.pyplot as plt
 import pandas as pd
 import torch
 from IPython.display import display
 
-import gexcore as gx
 from gexcore.attention import ExpressionAttention, ExpressionTerm
-
-gx.plots.use_theme()
 
 # %% [markdown]
 # ## One column instead of a matrix
@@ -146,36 +142,6 @@ against_textbook(0.0)
 #   and never enter a long vector.
 
 # %% [markdown]
-# ## Against size
-#
-# The same step with other numbers of genes, layers, samples and tasks. Where the textbook has no point, its matrices
-# were not tried.
-
-# %%
-sizes = read("speed_sizes")
-sizes = pd.concat([sizes, steps[steps["dropout"] == 0.1]])
-sizes = sizes[~sizes["checkpointing"]]
-base = {"genes": 1000, "layers": 8, "batch": 16, "tasks": 5}
-shown = ["textbook", "exact, bfloat16", "fast, bfloat16"]
-words = {"genes": "Genes", "layers": "Layers", "batch": "Samples in a batch"}
-words |= {"tasks": "Tasks", "seconds": "Seconds of a step", "peak_mb": "Memory (MB)"}
-
-figure, axes = plt.subplots(1, 4, figsize=(8.6, 2.9), sharey=True)
-for ax, what in zip(axes, base, strict=True):
-    others = [name for name in base if name != what]
-    part = sizes[(sizes[others] == pd.Series(base)[others]).all(axis=1)]
-    order = pd.Categorical(part["implementation"], shown, ordered=True)
-    part = part.assign(implementation=order).dropna(subset="implementation")
-    part = part.sort_values("implementation").astype({"implementation": str})
-    gx.plots.plot_costs(
-        part, x=what, y="seconds", by="implementation", labels=words, ax=ax
-    )
-    if ax is not axes[0]:
-        ax.get_legend().remove()
-        ax.set_ylabel("")
-plt.show()
-
-# %% [markdown]
 # ## Against the machine
 #
 # A processor has a rate at which it multiplies large matrices, and no program that is made of matrix products can be
@@ -206,43 +172,6 @@ display(
 # The rest goes to what is not a product. With heads of 16, a pair of genes takes 33 multiplications and additions
 # forward, and one exponential, which is some 15 operations more that no matrix unit does; layer norms, residuals and
 # ReLU read and write memory. So the share falls with the width of the heads, and rises where heads are wider.
-
-# %% [markdown]
-# ## Reading attention
-#
-# To read attention the weights have to be written out after all, layer by layer and a chunk of patients at a time, and
-# are summed as they come ({doc}`13_read_attention`). Memory does not grow with the cohort. On one core, for the paper's
-# network on 1000 genes, beside the seconds in which the same network predicts the same patients:
-
-# %%
-reading = pd.read_csv(Path(recorded, "reading_attention.csv")).set_index("patients")
-display(
-    pd.DataFrame(
-        {
-            "seconds": reading["seconds"].round(0),
-            "patients a second": (reading.index / reading["seconds"]).round(1),
-            "seconds of predicting": reading["seconds_predicting"].round(0),
-            "times predicting": (
-                reading["seconds"] / reading["seconds_predicting"]
-            ).round(1),
-            "memory of the process, MB": reading["peak_mb"].round(0),
-        }
-    )
-)
-few, many = reading["peak_mb"].iloc[[0, -1]]
-assert many < few + 50  # ten times the patients, the same memory
-
-# %% [markdown]
-# ## Twenty thousand genes
-#
-# One step of the published network, flattened heads and all, on as many genes as a genome has: fast PCGrad, bfloat16,
-# blocks computed anew in the backward pass (`checkpointing=True`), four patients.
-
-# %%
-whole = read("speed_20000").iloc[0]
-print(
-    f"{whole['genes']:,.0f} genes: {whole['seconds']:.0f} s, {whole['peak_mb'] / 1000:.1f} GB"
-)
 
 # %% [markdown]
 # ## What was found
