@@ -6,7 +6,8 @@ each imports only from floors below its own:
 
 1. ``tasks`` what is predicted; ``tables`` files; ``losses``; ``multitask`` several gradients, one step;
    ``attention`` conditioned on expression; ``transformer`` over any panel; ``checkpoint`` one file per model;
-   ``identifiers`` what kind of name a gene has; ``units`` of follow-up; ``parallel`` processes of one training
+   ``identifiers`` what kind of name a gene has; ``units`` of follow-up; ``streams`` of training samples;
+   ``parallel`` processes of one training
 2. ``cohort`` everything becomes one AnnData; ``gene_tables`` from identifiers to symbols; ``scaling``; ``levels`` of
    expression; ``network`` gene vectors from STRING; ``gaussian`` restores missing genes in closed form; ``heads`` from
    gene vectors to predictions; ``resume``

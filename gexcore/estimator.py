@@ -258,7 +258,7 @@ class NeuralEstimator:
         if self.in_phases and processes.n > 1:
             message = f"{type(self).__name__} trains in phases, for one device: leave out devices and num_nodes"
             raise ValueError(message)
-        train, val = as_cohort(train), None if val is None else as_cohort(val)
+        train, val = as_cohort(train), None if val is None else as_cohort(val, backed=True)
         if val is not None and (both := train.obs_names.intersection(val.obs_names)).size:
             message = f"{both.size} samples are in the training and the validation cohort, first {first_ids(both)}"
             raise ValueError(message)
@@ -315,14 +315,14 @@ class NeuralEstimator:
         dict
             Task name to :class:`SurvivalPrediction`, :class:`ClassPrediction` or :class:`ValuePrediction`.
         """
-        cohort = as_cohort(cohort)
+        cohort = as_cohort(cohort, backed=True)
         inputs = self.read(cohort, harmonise=harmonise, min_coverage=min_coverage)
         scores = self._batched(self.module_.forward, inputs)
         return {t.task.name: decode(t, s, cohort.obs_names) for t, s in zip(self.targets_, scores, strict=True)}
 
     def embed(self, cohort: AnnData, *, harmonise: str | None = None, min_coverage: float = 0.5) -> pd.DataFrame:
         """What all heads read, a DataFrame samples x P; arguments as in :meth:`predict`."""
-        cohort = as_cohort(cohort)
+        cohort = as_cohort(cohort, backed=True)
         inputs = self.read(cohort, harmonise=harmonise, min_coverage=min_coverage)
         (embedded,) = self._batched(lambda batch: [self.module_.embed(batch)], inputs)
         return pd.DataFrame(embedded.numpy(), index=cohort.obs_names)
@@ -337,7 +337,7 @@ class NeuralEstimator:
     def read(self, cohort: AnnData, *, harmonise: str | None = None, min_coverage: float = 0.5) -> Tensor:
         """What the fitted network is given of a cohort, samples first; arguments as in :meth:`predict`."""
         self.fitted_module()
-        expression = align_genes(as_cohort(cohort), self.genes_, min_coverage=min_coverage)
+        expression = align_genes(as_cohort(cohort, backed=True), self.genes_, min_coverage=min_coverage)
         if harmonise is not None:
             expression = self.scaler_.harmonise(expression, harmonise)
         self.scaler_.check_range(expression)

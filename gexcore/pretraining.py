@@ -9,14 +9,71 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import numpy as np
+import pandas as pd
 import torch
+from anndata import AnnData
 from torch import Tensor
 
-from .levels import level_loss, level_of
+from .cohort.backed import ExpressionFile, load
+from .levels import Levels, level_loss, level_of
 from .mixture import FactorMixture
 from .restorer import GexBERTSettings, Restorer
+from .scaling import Scaler
+from .streams import Streamed
+from .tasks import first_ids
 
 LOSSES = {"value": ("value",), "levels": ("levels",), "both": ("value", "levels")}
+
+
+def some_samples(cohort: AnnData, chosen: np.ndarray) -> AnnData:
+    """Samples by position, in memory; the cohort itself where it is there and they are all of it."""
+    if cohort.isbacked:
+        return load(cohort, samples=chosen)
+    return cohort if len(chosen) == cohort.n_obs else cohort[chosen].copy()
+
+
+def training_samples(
+    train: AnnData, fold: np.ndarray, scaler: Scaler, levels: Levels, buffer: int
+) -> Streamed | tuple[Tensor, ...]:
+    """Scores, values and folds of all training samples; of a cohort on disk they are read when they are needed."""
+
+    def prepared(x: np.ndarray, samples: np.ndarray) -> tuple[Tensor, ...]:
+        _refuse_blank(x, train.obs_names[samples], "training")
+        values = scaler.standardise(x)
+        return tuple(map(torch.from_numpy, (levels.score(values), values, fold[samples])))
+
+    if not train.isbacked:
+        return prepared(train.X, np.arange(train.n_obs))
+    file = ExpressionFile(train)
+    return Streamed(
+        lambda samples: prepared(file.read(samples), samples), file.place, buffer=buffer, summary=file.fingerprint()
+    )
+
+
+def _refuse_blank(x: np.ndarray, samples: pd.Index, what: str) -> None:
+    if (blank := np.isnan(x).all(axis=1)).any():
+        names = first_ids(samples[blank])
+        message = f"{blank.sum()} {what} samples have no value of any training gene, first {names}; remove them"
+        raise ValueError(message)
+
+
+def check_cohorts(train: AnnData, val: AnnData | None) -> None:
+    """Refuse cohorts that nothing can be learned from or tried on."""
+    if train.n_obs < 5:
+        message = f"{train.n_obs} training samples are too few to learn how genes go together, 5 are the least"
+        raise ValueError(message)
+    if (empty := np.isnan(train.X).all(axis=0)).any():
+        names = first_ids(train.var_names[empty])
+        message = f"{empty.sum()} genes have no value in any training sample, first {names}; remove them"
+        raise ValueError(message)
+    for cohort, what in ((train, "training"), (val, "validation")):
+        known = [] if cohort is None else cohort.var_names.isin(train.var_names)
+        if any(known):
+            _refuse_blank(cohort.X[:, known], cohort.obs_names, what)
+
+
+# ----------------------------------------------------------------------------------------------- hiding
 
 
 @dataclass(frozen=True)

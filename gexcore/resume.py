@@ -21,6 +21,7 @@ from torch.optim.swa_utils import AveragedModel
 
 from .checkpoint import check_folder, read_checkpoint, write_checkpoint
 from .multitask import EqualWeights, GradNorm
+from .streams import InMemory, Streamed
 from .tasks import first_ids
 
 
@@ -39,7 +40,7 @@ def describe(
     settings: Any,
     module: nn.Module,
     strategy: EqualWeights,
-    data: tuple[Tensor, ...],
+    data: InMemory | Streamed,
     validation: tuple[Tensor, ...] | None,
     generator: np.random.Generator,
     device: torch.device,
@@ -54,7 +55,7 @@ def describe(
         "model": f"{len(layout)} tensors, {sum(t.numel() for t in state.values())} numbers, {_hash([_json(layout)])}",
         "initial weights": _hash(map(_bytes, state.values())),
         "order of samples": _hash([_json(generator.bit_generator.state)]),
-        "training data": _summary(data),
+        "training data": data.summary if isinstance(data, Streamed) else _summary(data.tensors),
         "validation data": _summary(validation or ()),
     }
     return json.loads(_json(description))  # tuples become lists, as they do in the file

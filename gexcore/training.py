@@ -26,6 +26,7 @@ from tqdm import tqdm
 from .multitask import EqualWeights
 from .parallel import OneProcess
 from .resume import Progress, TrainingFile, describe
+from .streams import InMemory, Streamed
 
 Losses = Mapping[str, tuple[Tensor, int]]
 
@@ -141,7 +142,7 @@ def evaluate_losses(module: nn.Module, losses: Callable, data: tuple[Tensor, ...
 def train(
     module: nn.Module,
     losses: Callable[[nn.Module, tuple[Tensor, ...]], Losses],
-    data: tuple[Tensor, ...],
+    data: tuple[Tensor, ...] | Streamed,
     validation: tuple[Tensor, ...] | None,
     settings: TrainingSettings,
     *,
@@ -160,7 +161,8 @@ def train(
         ``losses(module, batch) -> {task: (mean loss, number of labelled samples)}``; tasks without a labelled sample in
         the batch are left out. Early stopping follows the mean over tasks.
     data, validation : tuple of Tensor
-        First axis: samples. Batches are the same rows of every tensor.
+        First axis: samples. Batches are the same rows of every tensor. Training samples that do not fit into memory
+        are :class:`gexcore.streams.Streamed`.
     strategy : EqualWeights, optional
         How the losses become the gradients of a step (:mod:`gexcore.multitask`); their mean unless given.
     processes : OneProcess, optional
@@ -189,14 +191,15 @@ def train(
         all processes find it.
     """
     processes = processes or OneProcess(device)
-    data, validation = (part and tuple(t.to(device) for t in part) for part in (data, validation))
+    data = (data if isinstance(data, Streamed) else InMemory(data)).to(device)
+    validation = validation and tuple(t.to(device) for t in validation)
     strategy = (strategy or EqualWeights(())).to(device)
     parameters = [p for p in (*module.parameters(), *strategy.parameters()) if p.requires_grad]
     matrices, vectors = ([p for p in parameters if (p.dim() > 1) == matrix] for matrix in (True, False))
     groups = [{"params": matrices, "weight_decay": settings.weight_decay}, {"params": vectors, "weight_decay": 0.0}]
     optimizer = torch.optim.AdamW(groups, lr=settings.learning_rate, betas=(settings.beta1, 0.999))
-    n, progress, file = len(data[0]), Progress(), None
-    slices = batches(n, settings.batch_size)
+    progress, file = Progress(), None
+    slices = batches(len(data), settings.batch_size)
     averaged = None  # a second set of weights, only where it is asked for
     if settings.averaging:
         averaged = AveragedModel(module, multi_avg_fn=get_ema_multi_avg_fn(settings.averaging), use_buffers=True)
@@ -218,13 +221,12 @@ def train(
             break
         module.train()
         processes.begin(epoch)
-        order = torch.from_numpy(generator.permutation(n)).to(device)
         seen = []
-        for step, part in enumerate(slices):
+        for step, batch in enumerate(data.epoch(generator, slices)):
             for group in optimizer.param_groups:
                 group["lr"] = _learning_rate(settings, (epoch - 1 + step / len(slices)) / settings.max_epochs)
             with torch.autocast(device.type, torch.bfloat16, enabled=settings.precision == "bfloat16"):
-                parts = losses(module, tuple(d[order[part]] for d in data))
+                parts = losses(module, batch)
             if not parts:
                 continue
             optimizer.zero_grad()

@@ -421,7 +421,7 @@ if size == ("demo", 0, 4, 3, "quick", 12, 0):
     assert mean.loc["untrained, random vectors", "sets"] <= 0.5
     assert of_kinds.query("of == 'genes'")["q_below"].max() < 0.05 * test.n_vars
 
-# %% tags=["remove-cell"]
+# %% tags=["remove-cell", "nbval-ignore-output"]
 for word, what in {
     "paper": "the paper's",
     "seed": "another seed",
@@ -480,7 +480,7 @@ in_words(recorded("attention_kinds", "tcga_brca")).replace(
     {"first": {"HALLMARK_": ""}}, regex=True
 )
 
-# %% tags=["remove-cell"]
+# %% tags=["remove-cell", "nbval-ignore-output"]
 at_length = recorded("attention_pairs", "demo").groupby("pair").mean(numeric_only=True)
 of_tcga = (
     recorded("attention_pairs", "tcga_brca").groupby("pair").mean(numeric_only=True)

@@ -5,7 +5,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from gexcore.cohort import read_cohort, remarks
+from gexcore.cohort import read_cohort, tally
 
 
 @pytest.fixture
@@ -80,11 +80,11 @@ def test_remarks_are_written_with_the_cohort_and_renewed_when_it_is_read(tmp_pat
     assert "reading" not in read_cohort(again).uns
 
 
-def test_remarks_do_not_depend_on_how_many_genes_are_looked_at_together(monkeypatch):
+def test_remarks_do_not_depend_on_how_many_samples_are_looked_at_together(monkeypatch):
     x = np.random.default_rng(0).standard_t(2, size=(50, 23))
     x[np.random.default_rng(1).uniform(size=x.shape) < 0.1] = np.nan
     table = pd.DataFrame(x, [f"p{i}" for i in range(50)], [f"G{j}" for j in range(23)])
     whole = read_cohort(table).uns["reading"]
     assert set(whole) == {"missing", "tails"}
-    monkeypatch.setattr(remarks, "_BLOCK", 4)
+    monkeypatch.setattr(tally, "_CELLS", 4 * 23)
     assert read_cohort(table).uns["reading"] == whole

@@ -1,6 +1,19 @@
-"""Self-attention among genes, conditioned on their expression (``expression``), and the encoder made of it."""
+"""Self-attention among genes, conditioned on their expression (``expression``), its approximation at a cost that grows
+with the genes and not with their square (``linear``), the encoder made of either, and the one over sets of genes
+(``pathways``).
+"""
 
 from .encoder import EncoderBlock, ExpressionEncoder
 from .expression import ExpressionAttention, ExpressionTerm
+from .linear import LinearAttention
+from .pathways import PathwayEncoder, SetAttention
 
-__all__ = ["EncoderBlock", "ExpressionAttention", "ExpressionEncoder", "ExpressionTerm"]
+__all__ = [
+    "EncoderBlock",
+    "ExpressionAttention",
+    "ExpressionEncoder",
+    "ExpressionTerm",
+    "LinearAttention",
+    "PathwayEncoder",
+    "SetAttention",
+]

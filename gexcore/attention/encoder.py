@@ -5,23 +5,77 @@ Shapes: B samples, G genes, E gene vector, D attention width, H heads.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
+from torch.utils.checkpoint import checkpoint
 
 from .expression import ExpressionAttention, ExpressionTerm
+from .linear import LinearAttention
+
+
+class FeedForward(nn.Sequential):
+    """Linear, ReLU, dropout, linear: gene by gene."""
+
+    def __init__(self, d_embed: int, d_ff: int, dropout: float):
+        up, down = nn.Linear(d_embed, d_ff, bias=False), nn.Linear(d_ff, d_embed, bias=False)
+        super().__init__(up, nn.ReLU(), nn.Dropout(dropout), down)
+
+    def forward(self, x: Tensor) -> Tensor:  # (B, G, E) -> (B, G, E)
+        up, _, dropout, down = self
+        if x.is_cuda or not (self.training and dropout.p):
+            return super().forward(x)
+        return down(_ReluDropout.apply(up(x), dropout.p))
+
+
+class _ReluDropout(torch.autograd.Function):
+    """ReLU and dropout on a CPU, which keep nothing but their result: it is zero wherever no gradient passes.
+
+    A mask takes 16 random bits a number, so that the share that is dropped is a multiple of 2^-16.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, rate: float) -> Tensor:
+        bound = round(rate * 2**16)
+        bits = torch.empty(-(-x.numel() // 4), dtype=torch.int64).random_(-(2**63), None).view(torch.int16)
+        kept = bits[: x.numel()].view(x.shape) >= bound - 2**15
+        ctx.scale = 1 / (1 - bound / 2**16)
+        y = x.relu().mul_(ctx.scale).mul_(kept)
+        ctx.save_for_backward(y)
+        return y
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
+        (y,) = ctx.saved_tensors
+        return (grad * ctx.scale).mul_(y > 0), None
 
 
 class EncoderBlock(nn.Module):
-    """Attention and a gene-wise feed-forward layer, each with a residual connection and a layer norm."""
+    """Attention and a gene-wise feed-forward layer, each with a residual connection and a layer norm.
 
-    def __init__(self, d_embed: int, d_model: int, n_heads: int, d_ff: int, dropout: float, norm_first: bool):  # noqa: FBT001
+    With ``n_features`` the attention is a :class:`LinearAttention` of so many.
+    """
+
+    def __init__(
+        self,
+        d_embed: int,
+        d_model: int,
+        n_heads: int,
+        d_ff: int,
+        dropout: float,
+        norm_first: bool,  # noqa: FBT001
+        n_features: int | None = None,
+    ):
         super().__init__()
-        self.attention = ExpressionAttention(d_embed, d_model, n_heads, dropout)
-        self.feed_forward = nn.Sequential(
-            nn.Linear(d_embed, d_ff, bias=False), nn.ReLU(), nn.Dropout(dropout), nn.Linear(d_ff, d_embed, bias=False)
-        )
+        if n_features is None:
+            self.attention = ExpressionAttention(d_embed, d_model, n_heads, dropout)
+        else:
+            self.attention = LinearAttention(d_embed, d_model, n_heads, n_features)
+        self.feed_forward = FeedForward(d_embed, d_ff, dropout)
         self.norms = nn.ModuleList([nn.LayerNorm(d_embed), nn.LayerNorm(d_embed)])
         self.norm_first = norm_first
 
@@ -59,6 +113,11 @@ class ExpressionEncoder(nn.Module):
     value_path : bool
         Tokens become ``e_i + g_i (W e_i + b)`` with a learned map W, b, so that values and residuals carry expression
         too. Not in the paper, where expression only reweights attention.
+    n_features : int, optional
+        Every block has a :class:`LinearAttention` of so many features; full attention unless given.
+    checkpointing : bool
+        The backward pass computes each block anew instead of finding its insides stored: the same gradients from the
+        memory of one block, for the time of one more forward pass.
 
     Examples
     --------
@@ -80,6 +139,8 @@ class ExpressionEncoder(nn.Module):
         norm_first: bool = True,
         expression_term: bool = True,
         value_path: bool = False,
+        n_features: int | None = None,
+        checkpointing: bool = False,
     ):
         super().__init__()
         if d_model % n_heads:
@@ -89,8 +150,9 @@ class ExpressionEncoder(nn.Module):
         self.genes = nn.Parameter(torch.randn(n_genes, d_embed))
         self.n_heads, self.term = n_heads, ExpressionTerm(d_model, n_heads) if expression_term else None
         self.blocks = nn.ModuleList(
-            EncoderBlock(d_embed, d_model, n_heads, d_ff, dropout, norm_first) for _ in range(n_layers)
+            EncoderBlock(d_embed, d_model, n_heads, d_ff, dropout, norm_first, n_features) for _ in range(n_layers)
         )
+        self.checkpointing = checkpointing
         self.norm = nn.LayerNorm(d_embed)
         self.value = nn.Linear(d_embed, d_embed) if value_path else None
         if value_path:
@@ -111,16 +173,27 @@ class ExpressionEncoder(nn.Module):
             return self.genes[None]  # (1, G, E)
         return self.genes + expression[..., None] * self.value(self.genes)  # (B, G, E)
 
+    def _start(self, expression: Tensor, strength: Tensor) -> tuple[Tensor, Tensor]:
+        """What the first block is given: vectors (B or 1, G, E) and their expression (B, G)."""
+        return self._tokens(expression), expression
+
+    def _run(self, module: Callable, *inputs: Tensor) -> Tensor | tuple[Tensor, ...]:
+        if self.checkpointing and torch.is_grad_enabled():
+            return checkpoint(module, *inputs, use_reentrant=False)
+        return module(*inputs)
+
     def forward(self, expression: Tensor) -> Tensor:
         """Expression (B, G), no missing values, to gene vectors (B, G, E)."""
-        x, strength = self._tokens(expression), self._strength()
+        strength = self._strength()
+        x, level = self._start(expression, strength)
         for block in self.blocks:
-            x = block(x, expression, strength)
+            x = self._run(block, x, level, strength)
         return self.norm(x).expand(len(expression), -1, -1)  # without blocks and value path all samples share one x
 
     def attention(self, expression: Tensor) -> Iterator[Tensor]:
         """Attention weights layer by layer, each (B, H, G, G); one layer is held at a time."""
-        x, strength = self._tokens(expression), self._strength()
+        strength = self._strength()
+        x, level = self._start(expression, strength)
         for block in self.blocks:
-            yield block.attention.weights(block.norms[0](x) if block.norm_first else x, expression, strength)
-            x = block(x, expression, strength)
+            yield block.attention.weights(block.norms[0](x) if block.norm_first else x, level, strength)
+            x = block(x, level, strength)

@@ -14,8 +14,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from . import fused
+
 _LANES = 8  # fused kernels want head widths in multiples of this
 _CHUNK = 2**22  # attention weights held at once where they must be written out
+_LARGEST = 2**26  # of a single sample; where it has more, they are written out for some of its queries at a time
 
 
 class ExpressionTerm(nn.Module):
@@ -59,9 +62,14 @@ class ExpressionAttention(nn.Module):
 
     def forward(self, x: Tensor, expression: Tensor, strength: Tensor) -> Tensor:
         """Gene vectors x (B or 1, G, E), expression (B, G) and strength (H,) to (B, G, E)."""
+        dropout = self.dropout if self.training else 0.0
+        if fused.serves(expression, self.out.in_features, self.n_heads):
+            # One product for all three, and no copies of its parts.
+            q, k, v = F.linear(x, torch.cat([p.weight for p in (self.query, self.key, self.value)])).chunk(3, -1)
+            return self.out(fused.attend(q, k, v, expression, strength, scale=self.scale, dropout=dropout))
         q, k, v = (self._heads(p(x)) for p in (self.query, self.key, self.value))  # (B or 1, H, G, d)
         q, k, v = self._fold(q, k, v, expression.to(q.dtype), strength.to(q.dtype))  # (B, H, G, d + 1, padded)
-        head = _attend(q, k, v, self.scale, self.dropout if self.training else 0.0)
+        head = _attend(q, k, v, self.scale, dropout)
         head = head[..., : self.out.in_features // self.n_heads]  # (B, H, G, d)
         return self.out(head.transpose(1, 2).flatten(2))  # (B, G, E)
 
@@ -90,6 +98,10 @@ def _attend(q: Tensor, k: Tensor, v: Tensor, scale: float, dropout: float) -> Te
     def chunk(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         return F.dropout((q @ k.transpose(-2, -1) * scale).softmax(-1), dropout) @ v
 
+    def rows(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        parts = q.split(max(1, _LARGEST // (q.shape[1] * k.shape[2])), dim=2)
+        return torch.cat([checkpoint(chunk, part, k, v, use_reentrant=False) for part in parts], 2)
+
     size = max(1, _CHUNK // (q.shape[1] * q.shape[2] ** 2))
     parts = zip(*(t.split(size) for t in (q, k, v)), strict=True)
-    return torch.cat([checkpoint(chunk, *part, use_reentrant=False) for part in parts])
+    return torch.cat([rows(*part) for part in parts])

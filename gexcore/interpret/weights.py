@@ -26,7 +26,8 @@ _HELD = 2**23  # attention weights held at once, a few times over: a quarter of 
 
 class AttentionBlock(NamedTuple):
     """The attention of one layer in a few samples: ``weights[b, h, i, j]``, (B, H, G, G), says how much gene i (the
-    query) attends to gene j (the key) in head h; every row sums to 1. Layers are counted from 1.
+    query) attends to gene j (the key) in head h; every row sums to 1. Layers are counted from 1. In a model with
+    ``attention="pathways"`` gene sets take the place of genes, here and in all that is made of blocks.
     """
 
     samples: pd.Index
@@ -84,7 +85,7 @@ def stream_attention(
 
 
 def _blocks(model: TxT, inputs: Tensor, samples: pd.Index) -> Iterator[AttentionBlock]:
-    device, genes, encoder = choose_device(model.device), pd.Index(model.genes_), model.module_.encoder
+    device, genes, encoder = choose_device(model.device), pd.Index(model.attending()), model.module_.encoder
     model.module_.to(device).eval()
     size = max(1, _HELD // (encoder.n_heads * len(genes) ** 2))
     for start in range(0, len(inputs), size):
@@ -236,7 +237,10 @@ def _of_pairs(block: AttentionBlock, pairs: Sequence[tuple[str, str]]) -> Tensor
     """The weights of some pairs, (B, H, P)."""
     strangers = pd.Index([gene for pair in pairs for gene in pair]).unique().difference(block.genes)
     if len(strangers) or not pairs:
-        message = f"pairs name genes of the model; unknown: {first_ids(strangers) or 'there is no pair'}"
+        message = (
+            f"pairs name genes of the model, or its gene sets where these attend ({first_ids(block.genes)}); unknown: "
+            f"{first_ids(strangers) or 'there is no pair'}"
+        )
         raise ValueError(message)
     queries, keys = (block.genes.get_indexer(list(genes)) for genes in zip(*pairs, strict=True))
     return block.weights[:, :, queries, keys]
