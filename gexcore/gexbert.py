@@ -131,9 +131,9 @@ class GexBERT:
         ValueError
             Genes without a value in any training sample, samples without a value, or samples in both cohorts.
         """
-        train, val = as_cohort(train, backed=True), None if val is None else as_cohort(val, backed=True)
         s, device = self.settings, choose_device(self.device)
         processes = choose_processes(device, devices=devices, num_nodes=num_nodes, strategy=strategy)
+        train, val = as_cohort(train, backed=True), None if val is None else as_cohort(val, backed=True)
         chosen = drawn(train.n_obs, s.fit_samples, self.seed)
         if val is not None and (both := train.obs_names.intersection(val.obs_names)).size:
             message = f"{both.size} samples are in the training and the validation cohort, first {first_ids(both)}"
