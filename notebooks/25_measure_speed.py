@@ -4,14 +4,15 @@
 # **Question.** What does a training step of the paper's network cost, against the same equations written down as in a
 # lecture, and how far is it from what the machine can do?
 #
-# **The paper reports** no times. It stops at 1000 genes and names the cost of attention, which grows with the square of
-# their number, as the reason {cite}`koo2025`.
+# **The paper reports** no times. Computational constraints, it says, limited it to a subset of the genes, and it asks for
+# attention that is local or hierarchical {cite}`koo2025`.
 #
 # **Method.** A textbook implementation was written from the equations (`tests/benchmarks/textbook.py`): attention and
 # its expression term are matrices of genes by genes, every task sends a backward pass through everything, and PCGrad
 # works on all parameters in one long vector. It shares weights, heads and losses with the package, so that both compute
-# the same, which a test holds. Both were then timed in one run on two quiet cores, each case in a process of its own,
-# with `tests/benchmarks/test_speed.py`. This chapter shows why the package is faster, and reads what was kept.
+# the same, which a test holds. Both were then timed in one run on two cores, before all other work of the machine, each
+# case in a process of its own, with `tests/benchmarks/test_speed.py`. This chapter shows why the package is faster, and
+# reads what was kept.
 
 # %% tags=["parameters"]
 genes: str = "250 500 1000"  # numbers of genes whose memory is compared
