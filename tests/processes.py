@@ -145,7 +145,7 @@ def meeting(n, device, *, size):
 def tiny(where):
     """Batches of two samples: of three processes one has none."""
     train, val, other = parts(12)
-    settings = {**TXT, "batch_size": 2, "max_epochs": 2, "multitask": "pcgrad"}
+    settings = {**TXT, "batch_size": 2, "max_epochs": 2, "learning_rate": 5e-4, "multitask": "pcgrad"}
     return result(gx.TxT(TASKS, **settings).fit(train, val, **where), other)
 
 

@@ -132,9 +132,13 @@ def test_an_encoder_gives_the_same_with_and_without_it(always, monkeypatch, prec
 
 
 def test_small_cohorts_and_wide_heads_stay_with_torch():
-    assert not fused.serves(torch.zeros(2, 100), 64, 4)
-    assert fused.serves(torch.zeros(16, 1000), 64, 4)
-    assert not fused.serves(torch.zeros(16, 1000), 1024, 4)
+    small, large = torch.zeros(2, 100), torch.zeros(16, 1000)
+    assert not fused.serves(small, 64, 4, dropout=0.0)
+    assert fused.serves(small, 64, 4, dropout=0.1)
+    assert fused.serves(large, 64, 4, dropout=0.0)
+    assert not fused.serves(large, 1024, 4, dropout=0.1)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert fused.serves(small, 64, 4, dropout=0.0)
 
 
 @pytest.mark.parametrize("compiler", ["no-such-compiler", "false"])

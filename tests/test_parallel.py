@@ -1,6 +1,8 @@
 """Several processes take the steps of one, whatever combines gradients; and they end together."""
 
 import os
+import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -26,12 +28,18 @@ WITH_BATCH_NORM = ["batch norm in the heads", "MLP", "DeepGene"]
 GPUS = pytest.mark.skipif(torch.cuda.device_count() < 2, reason="two GPUs are needed")
 
 
+@pytest.fixture(autouse=True)
+def script(monkeypatch):
+    """A script is being run, as several devices ask for; workers of the tests have none."""
+    monkeypatch.setattr(sys.modules["__main__"], "__file__", __file__, raising=False)
+
+
 def run(*command, **environment):
     """A command in a process of its own, on one thread."""
     path = os.pathsep.join([str(HERE.parent), *filter(None, [os.environ.get("PYTHONPATH")])])
     env = {**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1", **environment}
     words = [sys.executable, *map(str, command)]
-    return subprocess.run(words, env=env, capture_output=True, text=True, timeout=300, check=False)
+    return subprocess.run(words, env=env, capture_output=True, text=True, timeout=900, check=False)
 
 
 def results(file, *arguments, launcher=()):
@@ -161,6 +169,35 @@ def test_the_command_says_in_one_line_what_is_wrong_with_its_devices(tmp_path, c
         with pytest.raises(SystemExit):
             main(["train", *DEMO, *SURVIVAL, "--n-genes", "5", *wrong, "--out", f"{tmp_path / 'out'}"])
         assert len([line for line in capsys.readouterr().err.splitlines() if "error: " in line]) == 1
+
+
+# --------------------------------------------------------------------------------------- the page of the book
+
+
+def page(language):
+    text = (HERE.parent / "book" / "machines.md").read_text(encoding="utf-8")
+    return re.findall(rf"^```{language}\n(.*?)^```", text, flags=re.MULTILINE | re.DOTALL)
+
+
+def test_the_script_of_the_page_runs(tmp_path, monkeypatch, capsys):
+    (code,) = page("python")
+    for name in ("expression.csv", "clinical.csv"):
+        (tmp_path / name).write_bytes(gx.data_path(f"demo/{name}").read_bytes())
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["train.py", "1", "1"])
+    exec(compile(code.replace('preset="quick"', 'preset="quick", max_epochs=1'), "train.py", "exec"), {})
+    assert "c_index" in capsys.readouterr().out
+    assert {"training.safetensors", "txt.safetensors", "history.csv"} <= {path.name for path in tmp_path.iterdir()}
+
+
+def test_the_commands_of_the_page_are_of_this_program(tmp_path, capsys):
+    starts, command, job = page("bash")
+    assert [line.split()[-3:] for line in starts.splitlines()] == [["train.py", "2", "1"]] * 2
+    _, *words = shlex.split(command.replace("\\\n", " "))
+    with pytest.raises(SystemExit):
+        main([*words, "--expression", f"{tmp_path / 'absent.csv'}"])
+    assert "no such file" in capsys.readouterr().err  # every option is known, and the files are looked for
+    assert subprocess.run(["bash", "-n"], input=job, text=True, check=False).returncode == 0
 
 
 # --------------------------------------------------------------------------------------- what is refused

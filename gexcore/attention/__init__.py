@@ -1,6 +1,6 @@
-"""Self-attention among genes, conditioned on their expression (``expression``), its approximation at a cost that grows
-with the genes and not with their square (``linear``), the encoder made of either, and the one over sets of genes
-(``pathways``).
+"""Self-attention among genes, conditioned on their expression (``expression``), compiled for CPUs (``fused``), or
+approximated at a cost that grows with the genes and not with their square (``linear``); the encoder made of it, and the
+one over sets of genes (``pathways``).
 """
 
 from .encoder import EncoderBlock, ExpressionEncoder

@@ -6,13 +6,52 @@ Shapes: B samples, G genes, E gene vector, D attention width, H heads.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 from torch.utils.checkpoint import checkpoint
 
 from .expression import ExpressionAttention, ExpressionTerm
 from .linear import LinearAttention
+
+
+class FeedForward(nn.Sequential):
+    """Linear, ReLU, dropout, linear: gene by gene."""
+
+    def __init__(self, d_embed: int, d_ff: int, dropout: float):
+        up, down = nn.Linear(d_embed, d_ff, bias=False), nn.Linear(d_ff, d_embed, bias=False)
+        super().__init__(up, nn.ReLU(), nn.Dropout(dropout), down)
+
+    def forward(self, x: Tensor) -> Tensor:  # (B, G, E) -> (B, G, E)
+        up, _, dropout, down = self
+        if x.is_cuda or not (self.training and dropout.p):
+            return super().forward(x)
+        return down(_ReluDropout.apply(up(x), dropout.p))
+
+
+class _ReluDropout(torch.autograd.Function):
+    """ReLU and dropout on a CPU, which keep nothing but their result: it is zero wherever no gradient passes.
+
+    A mask takes 16 random bits a number, so that the share that is dropped is a multiple of 2^-16.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, rate: float) -> Tensor:
+        bound = round(rate * 2**16)
+        bits = torch.empty(-(-x.numel() // 4), dtype=torch.int64).random_(-(2**63), None).view(torch.int16)
+        kept = bits[: x.numel()].view(x.shape) >= bound - 2**15
+        ctx.scale = 1 / (1 - bound / 2**16)
+        y = x.relu().mul_(ctx.scale).mul_(kept)
+        ctx.save_for_backward(y)
+        return y
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
+        (y,) = ctx.saved_tensors
+        return (grad * ctx.scale).mul_(y > 0), None
 
 
 class EncoderBlock(nn.Module):
@@ -36,9 +75,7 @@ class EncoderBlock(nn.Module):
             self.attention = ExpressionAttention(d_embed, d_model, n_heads, dropout)
         else:
             self.attention = LinearAttention(d_embed, d_model, n_heads, n_features)
-        self.feed_forward = nn.Sequential(
-            nn.Linear(d_embed, d_ff, bias=False), nn.ReLU(), nn.Dropout(dropout), nn.Linear(d_ff, d_embed, bias=False)
-        )
+        self.feed_forward = FeedForward(d_embed, d_ff, dropout)
         self.norms = nn.ModuleList([nn.LayerNorm(d_embed), nn.LayerNorm(d_embed)])
         self.norm_first = norm_first
 

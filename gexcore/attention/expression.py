@@ -63,7 +63,7 @@ class ExpressionAttention(nn.Module):
     def forward(self, x: Tensor, expression: Tensor, strength: Tensor) -> Tensor:
         """Gene vectors x (B or 1, G, E), expression (B, G) and strength (H,) to (B, G, E)."""
         dropout = self.dropout if self.training else 0.0
-        if fused.serves(expression, self.out.in_features, self.n_heads):
+        if fused.serves(expression, self.out.in_features, self.n_heads, dropout):
             # One product for all three, and no copies of its parts.
             q, k, v = F.linear(x, torch.cat([p.weight for p in (self.query, self.key, self.value)])).chunk(3, -1)
             return self.out(fused.attend(q, k, v, expression, strength, scale=self.scale, dropout=dropout))

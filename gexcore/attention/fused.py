@@ -28,7 +28,7 @@ _SOURCES = {
     torch.bfloat16: Path(__file__).with_name("fused_bf16.cpp"),
 }
 _FLAGS = ("-O3", "-march=native", "-shared", "-fPIC")
-_LEAST = 2**24  # pairs of genes: with fewer, attention is a small part of a step
+_LEAST = 2**24  # pairs of genes: with fewer, in single precision and without dropout, torch is as good
 _WIDEST = {torch.float32: 64, torch.bfloat16: 16}  # d that registers and matrix units hold
 
 
@@ -44,10 +44,11 @@ class _Inputs(ctypes.Structure):
     )
 
 
-def serves(expression: Tensor, d_model: int, n_heads: int) -> bool:
-    """Whether :func:`attend` takes it: on a CPU, enough samples (B, G), and a compiler made it."""
+def serves(expression: Tensor, d_model: int, n_heads: int, dropout: float) -> bool:
+    """Whether :func:`attend` takes these samples (B, G): on a CPU, where it is worth it, and if a compiler made it."""
     pairs = n_heads * expression.numel() * expression.shape[1]
-    return not expression.is_cuda and pairs >= _LEAST and _library(d_model // n_heads, torch.float32) is not None
+    worth = pairs >= _LEAST or dropout > 0 or torch.is_autocast_enabled("cpu")
+    return worth and not expression.is_cuda and _library(d_model // n_heads, torch.float32) is not None
 
 
 def attend(

@@ -1,0 +1,198 @@
+# %% [markdown]
+# # Measure speed and memory
+#
+# **Question.** What does a training step of the paper's network cost, against the same equations written down as in a
+# lecture, and how far is it from what the machine can do?
+#
+# **The paper reports** no times. Computational constraints, it says, limited it to a subset of the genes, and it asks for
+# attention that is local or hierarchical {cite}`koo2025`.
+#
+# **Method.** A textbook implementation was written from the equations (`tests/benchmarks/textbook.py`): attention and
+# its expression term are matrices of genes by genes, every task sends a backward pass through everything, and PCGrad
+# works on all parameters in one long vector. It shares weights, heads and losses with the package, so that both compute
+# the same, which a test holds. Both were then timed in one run on two cores, before all other work of the machine, each
+# case in a process of its own, with `tests/benchmarks/test_speed.py`. This chapter shows why the package is faster, and
+# reads what was kept.
+
+# %% tags=["parameters"]
+genes: str = "250 500 1000"  # numbers of genes whose memory is compared
+batch: int = 2  # samples
+recorded: str = "recorded"  # folder of the tables that tests/benchmarks wrote
+
+# %%
+from pathlib import Path
+
+import pandas as pd
+import torch
+from IPython.display import display
+
+from gexcore.attention import ExpressionAttention, ExpressionTerm
+
+# %% [markdown]
+# ## One column instead of a matrix
+#
+# The term that expression adds to the score of genes $i$ and $j$ in head $h$ is, written out, a product of two
+# projections of numbers, and so it is one number times both expressions, $c_h\, g_i\, g_j$. Put
+# $c_h \sqrt{2d}\, g_i$ beside the query and $g_j$ beside the key, one column each, and plain attention with the scale
+# $1 / \sqrt{2d}$ contains the term:
+#
+# $$ \frac{q_i \cdot k_j}{\sqrt{2d}} + c_h\, g_i\, g_j
+#    = \frac{(q_i,\; c_h \sqrt{2d}\, g_i) \cdot (k_j,\; g_j)}{\sqrt{2d}} . $$
+#
+# Plain attention is what fused kernels compute tile by tile, without ever keeping a matrix of genes by genes. What one
+# layer keeps for its backward pass, in megabytes, folded and written out:
+
+
+# %%
+def kept(attend, *inputs):
+    """Megabytes that a computation keeps for its backward pass."""
+    seen = {}
+
+    def pack(tensor):
+        storage = tensor.untyped_storage()
+        seen[storage.data_ptr()] = storage
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+        attend(*inputs)
+    return sum(storage.nbytes() for storage in seen.values()) / 1e6
+
+
+torch.manual_seed(0)
+attention, term = ExpressionAttention(64, 64, n_heads=4), ExpressionTerm(64, 4)
+
+
+def written_out(x, g, strength):
+    values = attention.value(x).unflatten(-1, (4, -1)).transpose(1, 2)
+    heads = attention.weights(x, g, strength) @ values
+    return attention.out(heads.transpose(1, 2).flatten(2))
+
+
+memory, apart = {}, []
+for n in map(int, genes.split()):
+    inputs = (torch.randn(batch, n, 64), torch.randn(batch, n), term())
+    memory[n] = {
+        "folded": kept(attention, *inputs),
+        "written out": kept(written_out, *inputs),
+    }
+    apart.append((attention(*inputs) - written_out(*inputs)).abs().max())
+memory = pd.DataFrame(memory).T.rename_axis("genes")
+assert max(apart) < 1e-4  # the two are the same function
+memory.round(1)
+
+# %% [markdown]
+# ## A step at the size of the paper
+#
+# 1000 genes, eight layers, four heads of 16, five tasks, batches of 16, with the paper's dropout of 0.1. *Exact* is
+# PCGrad on the parameters the tasks share, a backward pass per task; *fast* is PCGrad where the tasks meet, one pass in
+# all ({doc}`05_combine_task_gradients`). Memory is what the process takes beyond the loaded libraries.
+
+# %%
+NAMES = {
+    ("textbook", "pcgrad", "float32"): "textbook",
+    ("step", "pcgrad", "float32"): "exact",
+    ("step", "pcgrad", "bfloat16"): "exact, bfloat16",
+    ("step", "pcgrad-fast", "float32"): "fast",
+    ("step", "pcgrad-fast", "bfloat16"): "fast, bfloat16",
+    ("step", "equal", "float32"): "no surgery",
+}
+
+
+def read(name):
+    table = pd.read_csv(Path(recorded, f"{name}.csv"))
+    key = table[["what", "form", "precision"]].apply(tuple, axis=1)
+    return table.assign(implementation=key.map(NAMES))
+
+
+steps = read("speed_step")
+
+
+def against_textbook(rate):
+    """Seconds and gigabytes with this dropout, and how many times less than the textbook's."""
+    part = steps[(steps["dropout"] == rate) & ~steps["checkpointing"]]
+    part = part.set_index("implementation")[["seconds", "peak_mb"]]
+    part = part.loc[[name for name in NAMES.values() if name in part.index]]
+    less = part.loc["textbook"] / part
+    return pd.DataFrame(
+        {
+            "seconds": part["seconds"].round(2),
+            "times faster": less["seconds"].round(1),
+            "memory, GB": (part["peak_mb"] / 1000).round(2),
+            "times less": less["peak_mb"].round(1),
+        }
+    )
+
+
+against_textbook(0.1)
+
+# %% [markdown]
+# Without dropout the textbook has less to keep, and less is gained:
+
+# %%
+against_textbook(0.0)
+
+# %% [markdown]
+# Where it comes from:
+#
+# - **The kernel.** Attention runs in one pass over tiles, forward and backward, dropout included
+#   (`gexcore/attention/fused.cpp`, compiled when it is first needed; where there is no C++ compiler torch's own kernel
+#   serves). Under bfloat16, on processors with matrix units, these do its products (`fused_bf16.cpp`).
+# - **The first layer.** Before it, gene vectors are the same for all patients: queries, keys and values are projected
+#   once, not once for each patient.
+# - **Surgery where the tasks meet.** Heads hold 99 % of the parameters and cannot conflict. They get their own gradient
+#   and never enter a long vector.
+
+# %% [markdown]
+# ## Against the machine
+#
+# A processor has a rate at which it multiplies large matrices, and no program that is made of matrix products can be
+# faster. The products of a forward pass through the encoder, counted (`GFLOP`), over the seconds that it took, as a
+# share of that rate:
+
+# %%
+limits = pd.read_csv(Path(recorded, "speed_forward.csv"))
+limits["of its own limit, %"] = (
+    100 * limits["gflop"] / limits["seconds"] / limits["limit"]
+)
+limits["of the float32 limit, %"] = 100 * limits["of_float32_limit"]
+columns = [
+    "seconds",
+    "gflop",
+    "limit",
+    "of the float32 limit, %",
+    "of its own limit, %",
+]
+limits = limits.rename(columns={"form": "implementation"})
+display(
+    limits.set_index(["implementation", "precision"])[columns]
+    .rename(columns={"gflop": "GFLOP", "limit": "limit, GFLOP/s"})
+    .round(2)
+)
+
+# %% [markdown]
+# The rest goes to what is not a product. With heads of 16, a pair of genes takes 33 multiplications and additions
+# forward, and one exponential, which is some 15 operations more that no matrix unit does; layer norms, residuals and
+# ReLU read and write memory. So the share falls with the width of the heads, and rises where heads are wider.
+
+# %% [markdown]
+# ## Twenty thousand genes
+#
+# One step of the published network, flattened heads and all, on as many genes as a genome has: fast PCGrad, bfloat16,
+# blocks computed anew in the backward pass (`checkpointing=True`), four patients.
+
+# %%
+whole = read("speed_20000").iloc[0]
+print(
+    f"{whole['genes']:,.0f} genes: {whole['seconds']:.0f} s, {whole['peak_mb'] / 1000:.1f} GB"
+)
+
+# %% [markdown]
+# ## What was found
+#
+# - The equations, arranged well, need no matrix of genes by genes, and a step takes a small part of the time and memory
+#   of the textbook's.
+# - Most of what is left is the attention's backward pass, once per task in the exact form. The fast form has one in all
+#   and scored like the exact one ({doc}`05_combine_task_gradients`).
+# - **What to doubt.** One machine, two cores, and a processor with matrix units; on others bfloat16 gains less or
+#   nothing. A textbook implementation is what its author makes it. This one was not made slow on purpose, and not made
+#   fast either.
