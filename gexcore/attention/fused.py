@@ -89,9 +89,8 @@ def _attend(
     rate: float,
     reduced: bool,  # noqa: FBT001
 ) -> tuple[Tensor, Tensor]:
-    q, k, v = (_rows(t) for t in (q, k, v))
     out, lse = g.new_empty(q.shape), g.new_empty(len(g) * len(c), g.shape[1])
-    _run("forward", q, k, v, g, c, seed, scale, rate, reduced, out, lse)
+    _run("forward", (q, k, v, g, c, seed, scale, rate, reduced), out, lse)
     return out, lse
 
 
@@ -110,31 +109,11 @@ def _attend_backward(
     rate: float,
     reduced: bool,  # noqa: FBT001
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-    dtype = q.dtype
-    q, k, v = (_rows(t) for t in (q, k, v))
-    d_q, d_k, d_v = (g.new_empty(q.shape) for _ in range(3))
+    inputs = (q, k, v, g, c, seed, scale, rate, reduced)
+    of_rows = [g.new_empty(q.shape) for _ in range(3)]  # of q, k and v
     d_g, d_c = g.new_empty(len(g), len(c), g.shape[1]), g.new_empty(len(g), len(c))  # by sample and head
-    _run(
-        "backward",
-        q,
-        k,
-        v,
-        g,
-        c,
-        seed,
-        scale,
-        rate,
-        reduced,
-        out,
-        lse,
-        d_out.float().contiguous(),
-        d_q,
-        d_k,
-        d_v,
-        d_g,
-        d_c,
-    )
-    return d_q.to(dtype), d_k.to(dtype), d_v.to(dtype), d_g.sum(1), d_c.sum(0)
+    _run("backward", inputs, out, lse, d_out.float().contiguous(), *of_rows, d_g, d_c)
+    return *(d.to(q.dtype) for d in of_rows), d_g.sum(1), d_c.sum(0)
 
 
 def _remember(ctx, inputs: tuple, output: tuple[Tensor, Tensor]) -> None:
@@ -156,23 +135,12 @@ def _rows(x: Tensor) -> Tensor:
     return x if x.stride(2) == 1 else x.contiguous()
 
 
-def _run(
-    name: str,
-    q: Tensor,
-    k: Tensor,
-    v: Tensor,
-    g: Tensor,
-    c: Tensor,
-    seed: Tensor | None,
-    scale: float,
-    rate: float,
-    reduced: bool,  # noqa: FBT001
-    *results: Tensor,
-) -> None:
-    """Pairs of sample and head, shared out among as many threads as torch uses."""
-    pointers = [t.data_ptr() for t in (q, k, v, g, c)]
+def _run(name: str, inputs: tuple, *results: Tensor) -> None:
+    """Pairs of sample and head, shared out among as many threads as torch uses; ``inputs`` are those of `_attend`."""
+    *rows, g, c, seed, scale, rate, reduced = inputs
+    q, k, v = (_rows(t) for t in rows)
     inputs = _Inputs(
-        *pointers,
+        *(t.data_ptr() for t in (q, k, v, g, c)),
         *(t.stride(0) for t in (q, k, v)),
         *(t.stride(1) for t in (q, k, v)),
         g.shape[1],
