@@ -24,12 +24,13 @@ from torch import Tensor, nn
 
 from .checkpoint import read_checkpoint, write_checkpoint
 from .cohort import as_cohort
+from .cohort.checks import refuse_overlap
 from .genes import align_genes
 from .heads import Head, decode, losses_against_null
 from .multitask import STRATEGIES, choose_strategy
 from .parallel import OneProcess, choose_processes
 from .scaling import Scaler
-from .tasks import Prediction, Target, Task, check_tasks, first_ids, target_from_dict, target_to_dict
+from .tasks import Prediction, Target, Task, check_tasks, target_from_dict, target_to_dict
 from .training import TrainingSettings, batches, choose_device, choose_settings, seeded
 from .training import train as run_training
 
@@ -259,9 +260,7 @@ class NeuralEstimator:
             message = f"{type(self).__name__} trains in phases, for one device: leave out devices and num_nodes"
             raise ValueError(message)
         train, val = as_cohort(train), None if val is None else as_cohort(val, backed=True)
-        if val is not None and (both := train.obs_names.intersection(val.obs_names)).size:
-            message = f"{both.size} samples are in the training and the validation cohort, first {first_ids(both)}"
-            raise ValueError(message)
+        refuse_overlap(train, val)
         model = copy.copy(self)  # a fit that breaks off leaves this one as it was
         model.genes_ = model.choose_genes(train.var_names)
         model.fit_inputs(align_genes(train, model.genes_))

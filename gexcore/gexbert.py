@@ -21,24 +21,31 @@ from anndata import AnnData, concat
 from torch import Tensor
 
 from .checkpoint import read_checkpoint, write_checkpoint
-from .coexpression import correlation_graph, spectral_vectors
 from .cohort import as_cohort
 from .cohort.backed import drawn, load, refuse_size
+from .cohort.checks import refuse_overlap
 from .cohort.tally import rows_together
 from .genes import align_genes, fill_in
 from .levels import Levels
 from .mixture import FactorMixture
 from .multitask import EqualWeights
-from .network import node2vec, vectors_for
 from .parallel import choose_processes
-from .pretraining import check_cohorts, restoration_losses, some_samples, training_samples
+from .pretraining import (
+    PRIORS,
+    check_cohorts,
+    fit_mixtures,
+    prior_vectors,
+    restoration_losses,
+    some_samples,
+    training_samples,
+    validation_samples,
+)
 from .restorer import PRESETS, GexBERTSettings, Restorer
 from .scaling import Scaler
 from .tasks import CohortWarning, first_ids
 from .training import choose_device, choose_settings, seeded
 from .training import train as run_training
 
-PRIORS = ("spectral", "node2vec")
 _BATCH = 32  # samples restored at once
 
 
@@ -135,9 +142,7 @@ class GexBERT:
         processes = choose_processes(device, devices=devices, num_nodes=num_nodes, strategy=strategy)
         train, val = as_cohort(train, backed=True), None if val is None else as_cohort(val, backed=True)
         chosen = drawn(train.n_obs, s.fit_samples, self.seed)
-        if val is not None and (both := train.obs_names.intersection(val.obs_names)).size:
-            message = f"{both.size} samples are in the training and the validation cohort, first {first_ids(both)}"
-            raise ValueError(message)
+        refuse_overlap(train, val)
         basis = some_samples(train, chosen)
         val = load(val, samples=drawn(val.n_obs, s.fit_samples, self.seed)) if val is not None and val.isbacked else val
         check_cohorts(basis, val)
@@ -151,13 +156,9 @@ class GexBERT:
         fold = rng.permutation(train.n_obs) % s.n_folds
         validation = None
         if val is not None:
-            held = scaler.standardise(align_genes(val, genes))
-            order = torch.from_numpy(rng.random(held.shape).astype("float32"))
-            rates = torch.linspace(*s.mask_rates, len(held))
-            none = torch.full((len(held),), -1)  # of the training folds
-            validation = (torch.from_numpy(levels.score(held)), torch.from_numpy(held), none, rates, order)
-        linear, folds = self._mixtures(score, fold[chosen])
-        prior = self._prior(basis, genes)
+            validation = validation_samples(scaler.standardise(align_genes(val, genes)), levels, s.mask_rates, rng)
+        linear, folds = fit_mixtures(score, fold[chosen], s, self.seed)
+        prior = None if self.gene_prior is None else prior_vectors(self.gene_prior, basis, self.seed)
         if len(chosen) == train.n_obs:
             data = tuple(map(torch.from_numpy, (score, values, fold)))
         else:
@@ -182,29 +183,6 @@ class GexBERT:
             )
         self.genes_, self.scaler_, self.levels_, self.module_ = genes, scaler, levels, module
         return self
-
-    def _mixtures(self, score: np.ndarray, fold: np.ndarray) -> tuple[FactorMixture | None, list[FactorMixture]]:
-        """The linear path, and one fitted without each fold: what it leaves over of samples it has not seen."""
-        s = self.settings
-        if s.linear == "none":
-            return None, []
-        settings = {"n_components": s.n_components, "n_factors": s.n_factors, "shrinkage": s.shrinkage}
-        whole = FactorMixture.fit(score, **settings, seed=self.seed)
-        folds = [FactorMixture.fit(score[fold != f], **whole.settings) for f in range(s.n_folds)]
-        for mixture in folds:
-            mixture.axes = whole.axes  # one meaning of a profile
-        return whole, folds
-
-    def _prior(self, train: AnnData, genes: list[str]) -> Tensor | None:
-        if self.gene_prior is None:
-            return None
-        vectors = self.gene_prior
-        if isinstance(vectors, str) and vectors == "spectral":
-            varying = int((np.nanmax(train.X, axis=0) > np.nanmin(train.X, axis=0)).sum())
-            vectors = spectral_vectors(train, d=min(64, train.n_obs - 1, varying))
-        elif isinstance(vectors, str):
-            vectors, _ = node2vec(correlation_graph(train), seed=self.seed)
-        return torch.tensor(vectors_for(genes, vectors).to_numpy(float)).float()
 
     # -------------------------------------------------------------------------------------------- using
 

@@ -15,14 +15,17 @@ import torch
 from anndata import AnnData
 from torch import Tensor
 
+from .coexpression import correlation_graph, spectral_vectors
 from .cohort.backed import ExpressionFile, load
 from .levels import Levels, level_loss, level_of
 from .mixture import FactorMixture
+from .network import node2vec, vectors_for
 from .restorer import GexBERTSettings, Restorer
 from .scaling import Scaler
 from .streams import Streamed
 from .tasks import first_ids
 
+PRIORS = ("spectral", "node2vec")
 LOSSES = {"value": ("value",), "levels": ("levels",), "both": ("value", "levels")}
 
 
@@ -49,6 +52,40 @@ def training_samples(
     return Streamed(
         lambda samples: prepared(file.read(samples), samples), file.place, buffer=buffer, summary=file.fingerprint()
     )
+
+
+def validation_samples(
+    values: np.ndarray, levels: Levels, rates: tuple[float, float], rng: np.random.Generator
+) -> tuple[Tensor, ...]:
+    """Scores, values, folds (none), shares to hide and the order that says which: the same in every epoch."""
+    order = torch.from_numpy(rng.random(values.shape).astype("float32"))
+    shares, fold = torch.linspace(*rates, len(values)), torch.full((len(values),), -1)
+    return torch.from_numpy(levels.score(values)), torch.from_numpy(values), fold, shares, order
+
+
+def fit_mixtures(
+    score: np.ndarray, fold: np.ndarray, settings: GexBERTSettings, seed: int
+) -> tuple[FactorMixture | None, list[FactorMixture]]:
+    """The linear path, and one fitted without each fold: what it leaves over of samples it has not seen."""
+    s = settings
+    if s.linear == "none":
+        return None, []
+    how = {"n_components": s.n_components, "n_factors": s.n_factors, "shrinkage": s.shrinkage}
+    whole = FactorMixture.fit(score, **how, seed=seed)
+    folds = [FactorMixture.fit(score[fold != f], **whole.settings) for f in range(s.n_folds)]
+    for mixture in folds:
+        mixture.axes = whole.axes  # one meaning of a profile
+    return whole, folds
+
+
+def prior_vectors(prior: str | pd.DataFrame, train: AnnData, seed: int) -> Tensor:
+    """Vectors of the training genes known beforehand, (G, any width): given, or from correlations of the samples."""
+    if isinstance(prior, str) and prior == "spectral":
+        varying = int((np.nanmax(train.X, axis=0) > np.nanmin(train.X, axis=0)).sum())
+        prior = spectral_vectors(train, d=min(64, train.n_obs - 1, varying))
+    elif isinstance(prior, str):
+        prior, _ = node2vec(correlation_graph(train), seed=seed)
+    return torch.tensor(vectors_for(train.var_names, prior).to_numpy(float)).float()
 
 
 def _refuse_blank(x: np.ndarray, samples: pd.Index, what: str) -> None:

@@ -22,11 +22,15 @@ recorded: str = "recorded"  # folder of the tables that tests/benchmarks wrote
 # %%
 from pathlib import Path
 
+import matplotlib.pyplot as plt
 import pandas as pd
 import torch
 from IPython.display import display
 
+import gexcore as gx
 from gexcore.attention import ExpressionAttention, ExpressionTerm
+
+gx.plots.use_theme()
 
 # %% [markdown]
 # ## One column instead of a matrix
@@ -143,6 +147,50 @@ against_textbook(0.0)
 #   and never enter a long vector.
 
 # %% [markdown]
+# ## What half the digits change
+#
+# `precision="bfloat16"` computes products with eight binary digits and adds them up with 24. Networks of the width above
+# and two layers, trained in both ways on five divisions of `demo`; a third training in full precision, from another seed,
+# says how much trainings differ that should not. Differences from `float32`, with intervals that allow for what the
+# divisions share:
+
+# %%
+precision = pd.read_csv(Path(recorded, "speed_precision.csv"))
+compared = gx.comparison.differences(gx.comparison.headlines(precision), "float32")
+columns = ["model", "task", "metric", "mean", "difference", "low", "high", "verdict"]
+compared[columns].round(3)
+
+# %% [markdown]
+# ## Against size
+#
+# The same step with other numbers of genes, layers, samples and tasks. The textbook was not tried where its matrices would
+# take more than the memory of this machine.
+
+# %%
+sizes = pd.concat([read("speed_sizes"), steps[steps["dropout"] == 0.1]])
+sizes = sizes[~sizes["checkpointing"]]
+base = {"genes": 1000, "layers": 8, "batch": 16, "tasks": 5}
+sizes = sizes.groupby([*base, "implementation"], as_index=False)["seconds"].min()
+shown = ["textbook", "exact, bfloat16", "fast, bfloat16"]
+words = {"genes": "Genes", "layers": "Layers", "batch": "Samples in a batch"}
+words |= {"tasks": "Tasks", "seconds": "Seconds of a step"}
+
+figure, axes = plt.subplots(1, 4, figsize=(8.6, 2.9), sharey=True)
+for ax, what in zip(axes, base, strict=True):
+    others = [name for name in base if name != what]
+    part = sizes[(sizes[others] == pd.Series(base)[others]).all(axis=1)]
+    order = pd.Categorical(part["implementation"], shown, ordered=True)
+    part = part.assign(implementation=order).dropna(subset="implementation")
+    part = part.sort_values("implementation").astype({"implementation": str})
+    gx.plots.plot_costs(
+        part, x=what, y="seconds", by="implementation", labels=words, ax=ax
+    )
+    if ax is not axes[0]:
+        ax.get_legend().remove()
+        ax.set_ylabel("")
+plt.show()
+
+# %% [markdown]
 # ## Against the machine
 #
 # A processor has a rate at which it multiplies large matrices, and no program that is made of matrix products can be
@@ -175,6 +223,45 @@ display(
 # ReLU read and write memory. So the share falls with the width of the heads, and rises where heads are wider.
 
 # %% [markdown]
+# ## Pretraining and imputation
+#
+# GexBERT's attention has no term of its own and reads panels, here of 500 genes for 500 targets, at the paper preset's
+# width of 256: most of its work lies in dense layers, which the textbook does as well as anyone. So there is less to gain
+# from a kernel that writes no matrix. A step of pretraining, and the imputation of the missing half, 64 samples each:
+
+# %%
+gexbert = pd.read_csv(Path(recorded, "speed_gexbert.csv"))
+gexbert["of the limit, %"] = 100 * gexbert["of_limit"]
+gexbert = gexbert.set_index(["what", "implementation", "precision"])
+gexbert = gexbert.rename(columns={"peak_mb": "memory, MB", "gflop": "GFLOP"})
+gexbert[["seconds", "memory, MB", "GFLOP", "of the limit, %"]].round(2)
+
+# %% [markdown]
+# ## Reading attention
+#
+# To read attention the weights have to be written out after all, layer by layer and a chunk of patients at a time, and
+# are summed as they come ({doc}`13_read_attention`). Memory does not grow with the cohort. On one core, for the paper's
+# network on 1000 genes, beside the seconds in which the same network predicts the same patients:
+
+# %%
+reading = pd.read_csv(Path(recorded, "reading_attention.csv")).set_index("patients")
+display(
+    pd.DataFrame(
+        {
+            "seconds": reading["seconds"].round(0),
+            "patients a second": (reading.index / reading["seconds"]).round(1),
+            "seconds of predicting": reading["seconds_predicting"].round(0),
+            "times predicting": (
+                reading["seconds"] / reading["seconds_predicting"]
+            ).round(1),
+            "memory of the process, MB": reading["peak_mb"].round(0),
+        }
+    )
+)
+few, many = reading["peak_mb"].iloc[[0, -1]]
+assert many < few + 50  # ten times the patients, the same memory
+
+# %% [markdown]
 # ## Twenty thousand genes
 #
 # One step of the published network, flattened heads and all, on as many genes as a genome has: fast PCGrad, bfloat16,
@@ -185,6 +272,23 @@ whole = read("speed_20000").iloc[0]
 print(
     f"{whole['genes']:,.0f} genes: {whole['seconds']:.0f} s, {whole['peak_mb'] / 1000:.1f} GB"
 )
+
+# %% [markdown]
+# ## A cohort on disk
+#
+# GexBERT pretrained on 14,000 of 20,000 samples of 5000 genes, a file of 400 MB, held in memory or left on disk
+# ({doc}`../large_cohorts`). The network is the smallest that there is, so that its steps leave the reader the least
+# time; seconds are those of a processor, for 1000 samples.
+
+# %%
+disk = pd.read_csv(Path(recorded, "large_cohort.csv")).set_index("where")
+names = {"MB": "memory at its peak, MB", "opening, s": "opening, s"}
+names |= {"steps": "steps, s", "reader": "reader, s", "waiting": "share of waiting"}
+disk[list(names)].rename(columns=names).T.round(2)
+
+# %% [markdown]
+# With a processor of its own, the reader keeps ahead of any network on a CPU. On a GPU, where steps are short, it may not:
+# then fewer genes, or a larger network, keep the device busy.
 
 # %% [markdown]
 # ## What was found

@@ -12,8 +12,9 @@ from anndata import AnnData
 from torch.utils._python_dispatch import TorchDispatchMode
 
 import gexcore as gx
-from gexcore import gexbert
+from gexcore import pretraining
 from gexcore.coexpression import spectral_vectors
+from gexcore.pretraining import fit_mixtures
 
 GENES = [f"g{j:02}" for j in range(40)]
 TINY = {
@@ -272,9 +273,9 @@ def test_the_same_seed_gives_the_same_bits_and_another_does_not(fitted):
 def test_the_linear_path_of_a_fold_has_not_seen_it():
     model, rng = bert(n_folds=3), np.random.default_rng(0)
     score, fold = rng.normal(size=(90, 40)).astype("float32"), rng.permutation(90) % 3
-    whole, clean = model._mixtures(score, fold)
+    whole, clean = fit_mixtures(score, fold, model.settings, model.seed)
     spoilt = np.where((fold == 1)[:, None], 5 * rng.normal(size=score.shape), score).astype("float32")
-    _, after = model._mixtures(spoilt, fold)
+    _, after = fit_mixtures(spoilt, fold, model.settings, model.seed)
     for number, (a, b) in enumerate(zip(clean, after, strict=True)):
         unchanged = [torch.equal(getattr(a, name), getattr(b, name)) for name in ("mean", "loadings", "noise")]
         assert unchanged == [number == 1] * 3
@@ -335,7 +336,7 @@ def test_vectors_of_the_training_samples_may_be_asked_for_by_name(monkeypatch):
         asked.append((sorted(graph.nodes), seed))
         return pd.DataFrame(np.eye(40, 2), index=sorted(graph.nodes)), None
 
-    monkeypatch.setattr(gexbert, "node2vec", node2vec)
+    monkeypatch.setattr(pretraining, "node2vec", node2vec)
     model = bert(gene_prior="node2vec", max_epochs=1, seed=3).fit(few)
     assert asked == [(GENES, 3)]
     np.testing.assert_array_equal(model.module_.prior, np.eye(40, 2))

@@ -5,13 +5,9 @@
 // D is the width of a head, W = D + 1 with the column of expression; G genes, and P pairs of sample and head.
 // Vectors hold 16 floats; compilers split them where registers are narrower.
 
-#include <math.h>
-#include <stdint.h>
-#include <stdlib.h>
-#include <string.h>
+#include "fused.h"
 
 #define LANES 16
-#define SPREAD 0x9E3779B9u  // 2^32 divided by the golden ratio
 #define W (D + 1)
 #define DP ((D + LANES - 1) / LANES * LANES)  // width of a padded row
 #define ROWS 8                                // queries at once
@@ -52,19 +48,12 @@ static inline vec kept(uint32_t seed, uint32_t pair, uint32_t bound, float inver
     uvec x;
     for (uint32_t i = 0; i < LANES; i++) x[i] = i * SPREAD;
     x = x + pair * SPREAD ^ seed;
-    x = (x ^ x >> 16) * 0x7feb352du;
-    x = (x ^ x >> 15) * 0x846ca68bu;
+    x = (x ^ x >> 16) * FIRST;
+    x = (x ^ x >> 15) * SECOND;
     return (x >= bound) ? vec{} + inverse : vec{};
 }
 
-typedef struct {
-    const float *q, *k, *v, *g, *c;  // (B, G, H D) each, with strides of their own; (B, G); (H)
-    int64_t q_batch, k_batch, v_batch, q_row, k_row, v_row, genes, heads;
-    float scale, rate;
-    const int32_t *seed;  // (P)
-} Inputs;
-
-static float *room(int64_t n) { return (float *)aligned_alloc(64, (n * sizeof(float) + 63) / 64 * 64); }
+static float *floats(int64_t n) { return (float *)room(n * sizeof(float)); }
 
 // Keys of one pair, their columns in rows: (W, padded), zero where there is no gene.
 static void transpose(const float *x, const float *g, int64_t genes, int64_t stride, int64_t padded, int width, float *out) {
@@ -98,7 +87,7 @@ extern "C" int ready() { return 1; }
 // Pairs first .. last - 1: out (B, G, H D) and the logarithm of the sums of exponentials, lse (P, G).
 extern "C" void forward(const Inputs *in, float *out, float *lse, int64_t first, int64_t last) {
     int64_t G = in->genes, H = in->heads, stride = H * D, padded = (G + STEP - 1) / STEP * STEP;
-    float *kt = room(W * padded), *values = room(padded * DP), *weights = room(ROWS * padded);
+    float *kt = floats(W * padded), *values = floats(padded * DP), *weights = floats(ROWS * padded);
     uint32_t bound = in->rate * 4294967296.0;
     for (int64_t pair = first; pair < last; pair++) {
         int64_t b = pair / H, h = pair % H;
@@ -158,8 +147,8 @@ extern "C" void forward(const Inputs *in, float *out, float *lse, int64_t first,
 extern "C" void backward(const Inputs *in, const float *out, const float *lse, const float *d_out, float *d_q, float *d_k,
               float *d_v, float *d_g, float *d_c, int64_t first, int64_t last) {
     int64_t G = in->genes, H = in->heads, stride = H * D, padded = (G + TILE - 1) / TILE * TILE;
-    float *kt = room(W * padded), *vt = room(D * padded), *keys = room(padded * DP), *queried = room(G * (DP + 1));
-    float *d_kt = room(W * TILE), *d_vt = room(D * TILE), *d_scores = room(ROWS * TILE), *inner = room(G);
+    float *kt = floats(W * padded), *vt = floats(D * padded), *keys = floats(padded * DP), *queried = floats(G * (DP + 1));
+    float *d_kt = floats(W * TILE), *d_vt = floats(D * TILE), *d_scores = floats(ROWS * TILE), *inner = floats(G);
     uint32_t bound = in->rate * 4294967296.0;
     float inverse = 1 / (1 - in->rate);
     for (int64_t pair = first; pair < last; pair++) {

@@ -27,13 +27,14 @@ _SOURCES = {
     torch.float32: Path(__file__).with_suffix(".cpp"),
     torch.bfloat16: Path(__file__).with_name("fused_bf16.cpp"),
 }
+_HEADER = Path(__file__).with_suffix(".h")
 _FLAGS = ("-O3", "-march=native", "-shared", "-fPIC")
 _LEAST = 2**24  # pairs of genes: with fewer, in single precision and without dropout, torch is as good
 _WIDEST = {torch.float32: 64, torch.bfloat16: 16}  # d that registers and matrix units hold
 
 
 class _Inputs(ctypes.Structure):
-    """``Inputs`` of the C++ source."""
+    """``Inputs`` of ``fused.h``."""
 
     _fields_ = (
         *((name, ctypes.c_void_p) for name in ("q", "k", "v", "g", "c")),
@@ -180,7 +181,8 @@ def _library(d: int, dtype: torch.dtype) -> ctypes.CDLL | None:
         native = _output([*command, "-x", "c++", "-E", "-dM", os.devnull])
         if dtype is torch.bfloat16 and b"__AMX_BF16__" not in native:
             return None
-        key = hashlib.sha256(b"\0".join([native, source.read_bytes(), " ".join(command).encode()])).hexdigest()
+        parts = [native, _HEADER.read_bytes(), source.read_bytes(), *map(os.fsencode, command)]
+        key = hashlib.sha256(b"\0".join(parts)).hexdigest()
         path = user_cache_path("gexcore") / "kernels" / f"{source.stem}-{key[:16]}.so"
         if not path.exists():
             path.parent.mkdir(parents=True, exist_ok=True)

@@ -6,28 +6,16 @@
 // Scores are in units of log 2. G genes are padded to GP, a multiple of 32; P pairs of sample and head.
 
 #include <immintrin.h>
-#include <math.h>
-#include <stdint.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#define LOG2E 1.4426950408889634f
-#define SPREAD 0x9E3779B9u
-typedef uint16_t half;
+#include "fused.h"
 
-typedef struct {
-    const float *q, *k, *v, *g, *c;  // (B, G, H D) each, with strides of their own; (B, G); (H)
-    int64_t q_batch, k_batch, v_batch, q_row, k_row, v_row, genes, heads;
-    float scale, rate;
-    const int32_t *seed;  // (P)
-} Inputs;
+#define LOG2E 1.4426950408889634f
+typedef uint16_t half;
 
 typedef half Tile[16][32];
 typedef float Sums[16][16];
-
-static void *room(int64_t bytes) { return aligned_alloc(64, (bytes + 63) / 64 * 64); }
 
 static inline half rounded(float x) {
     uint32_t bits;
@@ -67,11 +55,11 @@ static inline __m512 power_of_two(__m512 x) {  // to 4e-6, far below the roundin
     return _mm512_scalef_ps(_mm512_fmadd_ps(p, r, _mm512_set1_ps(1.0f)), n);
 }
 
-// 1 / (1 - rate) where a pair is kept, 0 where it is dropped, as in fused.cpp; ``spread`` its number times SPREAD.
+// 1 / (1 - rate) where a pair is kept, 0 where it is dropped; ``spread`` its number times SPREAD.
 static inline __m512 kept(uint32_t seed, __m512i spread, uint32_t bound, float inverse) {
     __m512i x = _mm512_xor_si512(spread, _mm512_set1_epi32(seed));
-    x = _mm512_mullo_epi32(_mm512_xor_si512(x, _mm512_srli_epi32(x, 16)), _mm512_set1_epi32(0x7feb352du));
-    x = _mm512_mullo_epi32(_mm512_xor_si512(x, _mm512_srli_epi32(x, 15)), _mm512_set1_epi32(0x846ca68bu));
+    x = _mm512_mullo_epi32(_mm512_xor_si512(x, _mm512_srli_epi32(x, 16)), _mm512_set1_epi32(FIRST));
+    x = _mm512_mullo_epi32(_mm512_xor_si512(x, _mm512_srli_epi32(x, 15)), _mm512_set1_epi32(SECOND));
     return _mm512_maskz_mov_ps(_mm512_cmpge_epu32_mask(x, _mm512_set1_epi32(bound)), _mm512_set1_ps(inverse));
 }
 

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator
 
 import numpy as np
 import pandas as pd
+from anndata import AnnData
 
 from ..identifiers import date_symbols, identify_genes
 from ..tasks import counted, first_ids
@@ -25,6 +26,13 @@ _SPELLINGS = {
     "dots in place of hyphens": lambda name: name.replace(".", "-"),
     "what follows the patient in a TCGA barcode": lambda name: name[:12] if name.startswith("TCGA") else name,
 }
+
+
+def refuse_overlap(train: AnnData, val: AnnData | None) -> None:
+    """What chooses the epoch must not have been trained on."""
+    if val is not None and (both := train.obs_names.intersection(val.obs_names)).size:
+        message = f"{both.size} samples are in the training and the validation cohort, first {first_ids(both)}"
+        raise ValueError(message)
 
 
 def to_names(index: pd.Index, kind: str, which: str) -> pd.Index:

@@ -6,16 +6,15 @@ For the cost alone add ``-k step``, on a machine that does nothing else. Fits th
 are not made again.
 """
 
-import multiprocessing
 import os
 import statistics
-from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
+from stopwatch import alone
 from studies import BREAST, COHORTS, DEMO, read_breast_cancers, record
 
 import gexcore as gx
@@ -137,9 +136,8 @@ def test_seconds_and_memory_of_a_step_against_genes():
     cases += [(form, n, True) for n in (5000, 20000) for form in ("linear", "full")]
     rows = []
     for case in cases:  # a process each: none finds memory that another left over
-        with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as alone:
-            rows.append(alone.submit(step, *case).result())
-            print(rows[-1], flush=True)
+        rows.append(alone(step, *case))
+        print(rows[-1], flush=True)
     table = pd.DataFrame(rows).sort_values(["attention", "checkpointing", "genes"], kind="stable")
     record(table.assign(batch=BATCH, layers=4, heads=4, width=64), "beyond_cost")
     cost = table[~table["checkpointing"]].set_index(["attention", "genes"])

@@ -5,20 +5,18 @@ GEXCORE_RECORD=notebooks/recorded python -m pytest -s tests/benchmarks/test_spee
 Every number is made in a process of its own; ratios are of one run. About half an hour on two cores.
 """
 
-import multiprocessing
 import time
-from concurrent.futures import ProcessPoolExecutor
 
 import numpy as np
 import pandas as pd
 import pytest
 import textbook
 import torch
+from stopwatch import measure, rates
 from studies import DEMO, record
 
 import gexcore as gx
 from gexcore import heads
-from gexcore.imputation import Meter
 from gexcore.multitask import choose_strategy
 from gexcore.txt import TxTModule, TxTSettings
 
@@ -47,7 +45,7 @@ def textbook_step(case):
         textbook.pcgrad(module, [loss for loss, _ in parts.values()], generator)
         optimizer.step()
 
-    return module, step
+    return step
 
 
 def package_step(case, multitask, dtype):
@@ -64,11 +62,12 @@ def package_step(case, multitask, dtype):
         strategy.backward(parts)
         optimizer.step()
 
-    return module, step
+    return step
 
 
 def forward(case, implementation, dtype):
     module, _, _, expression = make(case)
+    module.eval()
     encode = (lambda g: textbook.encode(module.encoder, g)) if implementation == "textbook" else module.encoder
 
     @torch.no_grad()
@@ -76,7 +75,7 @@ def forward(case, implementation, dtype):
         with torch.autocast("cpu", torch.bfloat16, enabled=dtype == "bfloat16"):
             encode(expression)
 
-    return module.eval(), step
+    return step
 
 
 def products(case):
@@ -86,25 +85,9 @@ def products(case):
     return (case["layers"] * by_layer - 2 * (b - 1) * g * 3 * d * d) / 1e9  # of the first layer once, not for all
 
 
-def measure(what, case, repeats, threads):
-    """Least seconds of some repeats after one that warms up, and the memory they take beyond what was there."""
-    torch.set_num_threads(threads)
+def make_step(what, case):
     kind, *how = what
-    with Meter() as memory:
-        module, step = {"step": package_step, "textbook": textbook_step, "forward": forward}[kind](case, *how)
-        module.train(kind != "forward")
-        step()
-        seconds = []
-        for _ in range(repeats):
-            start = time.perf_counter()
-            step()
-            seconds.append(time.perf_counter() - start)
-    return {"seconds": min(seconds), "peak_mb": memory.megabytes}
-
-
-def alone(function, *arguments):
-    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as process:
-        return process.submit(function, *arguments).result()
+    return {"step": package_step, "textbook": textbook_step, "forward": forward}[kind](case, *how)
 
 
 def measured(cases):
@@ -112,7 +95,7 @@ def measured(cases):
     for what, changes, repeats in cases:
         case = {**BASE, **changes}
         kind, multitask, precision = (*what, "pcgrad", "float32")[:3] if what[0] == "textbook" else what
-        row = alone(measure, what, case, repeats, torch.get_num_threads())
+        row = measure(make_step, what, case, repeats=repeats)
         rows.append({"what": kind, "form": multitask, "precision": precision, **case, **row})
         print(rows[-1], flush=True)
     return pd.DataFrame(rows)
@@ -165,24 +148,11 @@ def test_a_training_step_of_20000_genes():
     assert table["peak_mb"].max() < 24 * 1024
 
 
-def rate(dtype, threads):
-    """Billions of operations a second in a product of two large matrices."""
-    torch.set_num_threads(threads)
-    a, b = (torch.randn(4096, 4096).to(dtype) for _ in range(2))
-    seconds = []
-    for _ in range(8):
-        start = time.perf_counter()
-        a @ b
-        seconds.append(time.perf_counter() - start)
-    return 2 * 4096**3 / min(seconds) / 1e9
-
-
 def test_forward_passes_against_the_rate_of_matrix_products():
-    threads = torch.get_num_threads()
     table = measured(
         [(("forward", how, dtype), {}, 5) for how in ("textbook", "package") for dtype in ("float32", "bfloat16")]
     )
-    limit = {dtype: alone(rate, getattr(torch, dtype), threads) for dtype in ("float32", "bfloat16")}
+    limit = rates()
     table["gflop"] = products(BASE)
     table["of_float32_limit"] = table["gflop"] / table["seconds"] / limit["float32"]
     record(table.assign(limit=table["precision"].map(limit)), "speed_forward")

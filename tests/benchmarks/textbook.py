@@ -1,8 +1,8 @@
-"""TxT written from the equations of its paper, as one would for a lecture: what the package's speed is measured by.
+"""Both networks written from the equations, as one would for a lecture: what the package's speed is measured by.
 
-Attention and its expression term are matrices of genes x genes, every task has a backward pass through everything, and
-PCGrad works on all parameters in one long vector. Weights, losses and heads are those of the package, so that both
-compute the same.
+In TxT attention and its expression term are matrices of genes x genes, every task has a backward pass through
+everything, and PCGrad works on all parameters in one long vector. In GexBERT attention is a matrix. Weights, losses and
+heads are those of the package, so that both compute the same.
 Shapes: B samples, G genes, E gene vector, D attention width, H heads, d = D / H.
 """
 
@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from gexcore.attention import EncoderBlock, ExpressionEncoder, ExpressionTerm
+from gexcore.transformer import Attention
 
 
 def heads_of(x: Tensor, n_heads: int) -> Tensor:
@@ -61,3 +62,15 @@ def pcgrad(module: nn.Module, losses: list[Tensor], generator: np.random.Generat
     pieces = torch.stack(projected).sum(0).split([p.numel() for p in parameters])
     for parameter, piece in zip(parameters, pieces, strict=True):
         parameter.grad = piece.view_as(parameter)
+
+
+class WrittenOut(nn.Module):
+    """The attention of GexBERT with its weights written out."""
+
+    def __init__(self, own: Attention):
+        super().__init__()
+        self.own = own
+
+    def forward(self, x: Tensor, y: Tensor, padding: Tensor | None) -> Tensor:
+        head = self.own.weights(x, y, padding) @ heads_of(self.own.value(y), self.own.n_heads)  # (B, H, N, d)
+        return self.own.out(head.transpose(1, 2).flatten(2))
