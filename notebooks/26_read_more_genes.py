@@ -23,7 +23,7 @@ clinical: str = ""  # ... a clinical table of the same samples, ...
 task_file: str = ""  # ... and tasks as JSON
 gene_sets: str = ""  # pathways, .gmt
 n_genes: int = 0  # genes read, by variance in the training part; 0: all
-n_splits: int = 3  # divisions of the cohort
+n_splits: int = 1  # divisions of the cohort
 features: str = "16 64 256 1024"  # numbers of random features
 preset: str = "quick"  # of TxT: "quick" or "paper"
 max_epochs: int = 0  # of TxT; 0 leaves it to the preset
@@ -211,7 +211,7 @@ display(table["seconds"].round(2), table["peak_mb"].round(0))
 # %% [markdown]
 # ## What it brings
 #
-# Two cohorts, three divisions of each, quick preset, no setting chosen by a score. Breast cancers of TCGA, whose table has
+# Two cohorts, five divisions of each, quick preset, no setting chosen by a score. Breast cancers of TCGA, whose table has
 # no more than 1558 genes; and a simulated cohort of 400 patients and 5000 genes, where survival hangs on the activity of
 # nine modules that hundreds of genes show, and on single genes and pairs. Genes are those of most variance in the
 # training part, or all. Means:

@@ -8,9 +8,16 @@ import pandas as pd
 import seaborn as sns
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
-from matplotlib.ticker import NullLocator
+from matplotlib.ticker import LogFormatter, NullLocator
 
 _MARKERS = "osD^vPX"
+
+
+class _Plain(LogFormatter):
+    """Numbers as they are, where a logarithmic axis names them."""
+
+    def __call__(self, x: float, pos: int | None = None) -> str:
+        return f"{x:,g}" if super().__call__(x, pos) else ""
 
 
 def plot_costs(
@@ -46,5 +53,6 @@ def plot_costs(
     ax.set_xticks(sizes, [f"{size:,}" for size in sizes])
     ax.xaxis.set_minor_locator(NullLocator())
     ax.yaxis.set_major_formatter("{x:,g}")
+    ax.yaxis.set_minor_formatter(_Plain())
     ax.legend()
     return ax

@@ -84,7 +84,7 @@ def study(name, cohort, tasks, sets, *, seeds):
 @pytest.mark.filterwarnings("ignore::gexcore.CohortWarning")
 def test_breast_cancers_of_tcga_on_up_to_all_their_genes():
     sets = gx.read_gene_sets(COHORTS / "hallmark.gmt")
-    study("tcga-brca", read_breast_cancers(), BREAST, sets, seeds=range(3))
+    study("tcga-brca", read_breast_cancers(), BREAST, sets, seeds=range(5))
 
 
 def test_simulated_cohort_of_5000_genes_in_minutes_a_fit():
@@ -92,7 +92,7 @@ def test_simulated_cohort_of_5000_genes_in_minutes_a_fit():
     # nine modules, which hundreds of genes show, and on single genes and pairs, which more genes only hide.
     simulated = simulate_cohort(n_samples=400, n_genes=5000, seed=1)
     cohort = gx.read_cohort(simulated.expression, simulated.clinical)
-    heads = study("simulated-5000", cohort, DEMO, simulated.gene_sets, seeds=range(3))
+    heads = study("simulated-5000", cohort, DEMO, simulated.gene_sets, seeds=range(5))
     assert heads.loc[heads["model"].str.startswith("pathways") & (heads["genes"] == 5000), "seconds"].median() < 600
 
 

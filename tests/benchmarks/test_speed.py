@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 import textbook
 import torch
-from stopwatch import measure, rates
+from stopwatch import alone, measure, rates
 from studies import DEMO, record
 
 import gexcore as gx
@@ -156,6 +156,33 @@ def test_forward_passes_against_the_rate_of_matrix_products():
     table["gflop"] = products(BASE)
     table["of_float32_limit"] = table["gflop"] / table["seconds"] / limit["float32"]
     record(table.assign(limit=table["precision"].map(limit)), "speed_forward")
+
+
+PARTS = {
+    "gexcore::attend": "attention",
+    "aten::mm": "dense layers",
+    "aten::native_layer_norm": "layer norms",
+    **dict.fromkeys(("aten::relu", "aten::clamp_min", "aten::add"), "ReLU and residuals"),
+}
+
+
+def profile(dtype, threads):
+    """Seconds of a forward pass, by what they go to."""
+    torch.set_num_threads(threads)
+    step = forward(BASE, "package", dtype)
+    step()
+    with torch.profiler.profile() as seen:
+        step()
+    seconds = dict.fromkeys([*PARTS.values(), "copies and the rest"], 0.0)
+    for event in seen.key_averages():
+        seconds[PARTS.get(event.key, "copies and the rest")] += event.self_cpu_time_total / 1e6
+    return {"precision": dtype, **seconds}
+
+
+def test_where_the_time_of_a_forward_pass_goes():
+    table = pd.DataFrame([alone(profile, dtype, torch.get_num_threads()) for dtype in ("float32", "bfloat16")])
+    record(table.melt("precision", var_name="part", value_name="seconds"), "speed_profile")
+    assert (table["copies and the rest"] < 0.2 * table.drop(columns="precision").sum(axis=1)).all()
 
 
 def test_scores_in_bfloat16_are_those_in_float32():
