@@ -84,9 +84,12 @@ class ExpressionAttention(nn.Module):
 
     def weights(self, x: Tensor, expression: Tensor, strength: Tensor) -> Tensor:
         """Attention weights as the paper writes them, (B, H, G, G); every row sums to 1."""
-        q, k = (self._heads(p(x)) for p in (self.query, self.key))
-        pairs = expression[:, None, :, None] * expression[:, None, None, :]  # (B, 1, G, G)
-        return (q @ k.transpose(2, 3) * self.scale + strength[:, None, None] * pairs).softmax(-1)
+        q, k = (self._heads(p(x)) for p in (self.query, self.key))  # (B or 1, H, G, d)
+        shape = (len(expression), self.n_heads, expression.shape[1])
+        g = expression[:, None].expand(shape)
+        q = torch.cat([(q * self.scale).expand(*shape, -1), (strength[:, None] * g)[..., None]], -1)
+        k = torch.cat([k.expand(*shape, -1), g[..., None]], -1)
+        return (q @ k.transpose(2, 3)).softmax(-1)  # one column wider, no other matrix of genes x genes is made
 
 
 def _attend(q: Tensor, k: Tensor, v: Tensor, scale: float, dropout: float) -> Tensor:

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
+import numpy as np
 import pandas as pd
 import torch
 from anndata import AnnData
@@ -213,24 +214,50 @@ class MeanPairAttention:
         return self._mean.table(pd.MultiIndex.from_tuples(self.pairs, names=["query", "key"]))
 
 
+class Rows:
+    """Rows that come block by block, in one array.
+
+    Kept one by one, small pieces would come to lie between the large ones that are made for each block and let go, and
+    leave holes in memory that grow with the cohort.
+    """
+
+    def __init__(self):
+        self._n, self._rows = 0, None
+
+    def add(self, rows: Tensor) -> None:
+        """Append (B, columns) to what is there."""
+        rows, end = rows.cpu().numpy(), self._n + len(rows)
+        if self._rows is None or end > len(self._rows):
+            larger = np.empty((2 * max(end, 256), rows.shape[1]), rows.dtype)
+            if self._n:
+                larger[: self._n] = self.result()
+            self._rows = larger
+        self._rows[self._n : end] = rows
+        self._n = end
+
+    def result(self) -> np.ndarray:
+        """All rows, (N, columns): a view, and not a copy."""
+        return self._rows[: self._n]
+
+
 class _MeanOverLayers:
     """A table samples x columns of what is averaged over the chosen layers, block by block."""
 
     def __init__(self):
         self._samples: list[pd.Index] = []
-        self._parts: list[Tensor] = []
+        self._rows = Rows()
 
     def add(self, block: AttentionBlock, values: Tensor, chosen: set[int]) -> None:
-        share = values.cpu() / len(chosen)  # (B, columns)
+        share = values / len(chosen)  # (B, columns)
         if block.layer == min(chosen):
             self._samples.append(block.samples)
-            self._parts.append(share)
+            self._rows.add(share)
         else:
-            self._parts[-1] += share
+            self._rows.result()[-len(share) :] += share.cpu().numpy()
 
     def table(self, columns: pd.Index) -> pd.DataFrame:
         index = self._samples[0].append(self._samples[1:])
-        return pd.DataFrame(torch.cat(self._parts).numpy(), index=index, columns=columns)
+        return pd.DataFrame(self._rows.result().copy(), index=index, columns=columns)
 
 
 def _of_pairs(block: AttentionBlock, pairs: Sequence[tuple[str, str]]) -> Tensor:
