@@ -141,6 +141,13 @@ def test_small_cohorts_and_wide_heads_stay_with_torch():
         assert fused.serves(small, 64, 4, dropout=0.0)
 
 
+def test_torch_serves_a_network_that_torch_compiles():
+    encoder, g = ExpressionEncoder(60, n_layers=1, n_heads=H, d_model=32, dropout=0.0), torch.randn(B, 60)
+    with torch.autocast("cpu", torch.bfloat16):
+        compiled = torch.compile(encoder, backend="eager", fullgraph=True)(g)
+        torch.testing.assert_close(compiled, encoder(g), rtol=0.05, atol=0.05)
+
+
 @pytest.mark.parametrize("compiler", ["no-such-compiler", "false"])
 def test_without_a_compiler_torch_serves(monkeypatch, compiler):
     monkeypatch.setenv("CXX", compiler)

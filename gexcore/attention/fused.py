@@ -47,6 +47,8 @@ class _Inputs(ctypes.Structure):
 
 def serves(expression: Tensor, d_model: int, n_heads: int, dropout: float) -> bool:
     """Whether :func:`attend` takes these samples (B, G): on a CPU, where it is worth it, and if a compiler made it."""
+    if torch.compiler.is_compiling():  # which cannot look into it
+        return False
     pairs = n_heads * expression.numel() * expression.shape[1]
     worth = pairs >= _LEAST or dropout > 0 or torch.is_autocast_enabled("cpu")
     return worth and not expression.is_cuda and _library(d_model // n_heads, torch.float32) is not None

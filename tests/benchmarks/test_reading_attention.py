@@ -44,4 +44,4 @@ def test_memory_does_not_grow_with_the_cohort():
     table = pd.DataFrame([alone(reading, n) for n in (50, 200, 500)])
     record(table, "reading_attention")
     few, _, many = table["peak_mb"]
-    assert many < few + 50  # results and expression themselves: 20 kB a patient
+    assert many < 1.1 * few  # ten times the patients
