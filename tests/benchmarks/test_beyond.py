@@ -92,7 +92,7 @@ def test_simulated_cohort_of_5000_genes_in_minutes_a_fit():
     # nine modules, which hundreds of genes show, and on single genes and pairs, which more genes only hide.
     simulated = simulate_cohort(n_samples=400, n_genes=5000, seed=1)
     cohort = gx.read_cohort(simulated.expression, simulated.clinical)
-    heads = study("simulated-5000", cohort, DEMO, simulated.gene_sets, seeds=range(5))
+    heads = study("simulated-5000", cohort, DEMO, simulated.gene_sets, seeds=range(3))
     assert heads.loc[heads["model"].str.startswith("pathways") & (heads["genes"] == 5000), "seconds"].median() < 600
 
 
