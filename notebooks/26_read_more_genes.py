@@ -6,7 +6,7 @@
 # **The paper reports** nothing beyond 1000 genes, because attention compares every gene with every other. Its discussion
 # asks for attention that is local or hierarchical, and for guidance by pathways {cite}`koo2025`.
 #
-# **Method.** Three ways to spend less are settings of {py:class}`gexcore.TxT`. This chapter shows what each of them
+# **Method.** Three ways to spend less are settings of `gx.TxT`. This chapter shows what each of them
 # computes, then what it costs from 250 to 20,000 genes, and what came of it on two cohorts, beside models of 1000 genes
 # and linear models. Costs and scores were made by `tests/benchmarks/test_beyond.py` and are read here.
 #
@@ -146,11 +146,6 @@ FORMS = {
     "full": {},
     "linear": {"attention": "linear"},
     "pathways": {"attention": "pathways", "gene_sets": sets},
-    "pathways, whole": {
-        "attention": "pathways",
-        "gene_sets": sets,
-        "pooling": "flatten",
-    },
 }
 models, scored = {}, []
 for seed, (train, val, test) in enumerate(splits):
@@ -162,9 +157,6 @@ scored = gx.comparison.headlines(pd.concat(scored))
 gx.comparison.mean_scores(scored).T.round(3)
 
 # %% [markdown]
-# *Pathways* pools as the preset does, to one number for each token; *pathways, whole* leaves the heads the whole vector
-# of a token.
-#
 # Reading goes in two steps: which genes a set listens to, and which sets attend to each other. Of each token the gene
 # with the largest share, as a multiple of an even share, and its spread over patients; and the sets that receive most.
 
@@ -214,7 +206,8 @@ display(table["seconds"].round(2), table["peak_mb"].round(0))
 # Two cohorts, quick preset, no setting chosen by a score. Breast cancers of TCGA, whose table has no more than 1558 genes,
 # in five divisions; and a simulated cohort of 400 patients and 5000 genes in three, where survival hangs on the activity
 # of nine modules that hundreds of genes show, and on single genes and pairs. Genes are those of most variance in the
-# training part, or all. Means, and the least seconds of a fit on one core:
+# training part, or all. *Pathways* pools as the preset does, to one number for each token; *pathways-whole* leaves the
+# heads the whole vector of a token (`pooling="flatten"`). Means, and the least seconds of a fit on one core:
 
 
 # %%
