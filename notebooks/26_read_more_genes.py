@@ -36,7 +36,6 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import torch
-from IPython.display import display
 
 import gexcore as gx
 from gexcore.attention import ExpressionAttention, ExpressionTerm, LinearAttention
@@ -61,8 +60,9 @@ print(f"{data.n_obs} patients, {splits[0][0].n_vars} genes, {len(sets)} gene set
 # The expression term is one more column of query and key ({doc}`25_measure_speed`), so all of a score is an inner product,
 # $q'_i \cdot k'_j$. For $w$ drawn from a normal distribution,
 #
-# $$ e^{q' \cdot k'} = \mathrm{E}\;\phi_w(q')\,\phi_w(k'), \qquad
-#    \phi_w(x) = r^{n/2} \exp\Bigl(\tfrac{1 - r^2}{4}\,|w|^2 + r\, w \cdot x - \tfrac12 |x|^2\Bigr) $$
+# $$ e^{q' \cdot k'} = \mathrm{E}\;\phi_w(q')\,\phi_w(k'), $$
+#
+# $$ \phi_w(x) = r^{n/2} \exp\Bigl(\tfrac{1 - r^2}{4}\,|w|^2 + r\, w \cdot x - \tfrac12 |x|^2\Bigr) $$
 #
 # in $n$ dimensions, whatever $r$ is. FAVOR+ has $r = 1$; what is used here is the best $r$ for the lengths of the queries
 # and keys at hand {cite}`likhosherstov2022`. With $R$ draws, attention becomes
@@ -76,7 +76,7 @@ print(f"{data.n_obs} patients, {splits[0][0].n_vars} genes, {len(sets)} gene set
 
 # %%
 def error(n_features, factor):
-    """Distance of the approximation from full attention, mean of three draws; of a plain mean with 0 features."""
+    """Distance from full attention, mean of three draws; 0: of a plain mean."""
     torch.manual_seed(0)
     x, g = torch.randn(2, 500, 64), torch.randn(2, 500)
     full, term = ExpressionAttention(64, 64, n_heads=4), ExpressionTerm(64, 4)
@@ -109,8 +109,8 @@ words = {"features": "Random features", "error": "Error, share of the output"}
 gx.plots.plot_costs(errors, x="features", y="error", by="scores", labels=words, ax=ax)
 ax.legend(title="Scores")
 plt.show()
-means = {name: round(error(0, factor), 2) for name, factor in FACTORS.items()}
-print("with a plain mean in place of attention:", means)
+for name, factor in FACTORS.items():
+    print(f"{name}: {error(0, factor):.2f} with a plain mean in place of attention")
 begins = errors[errors["scores"] == "as at the start"]["error"]
 assert begins.is_monotonic_decreasing  # more draws, less error
 
@@ -120,8 +120,9 @@ assert begins.is_monotonic_decreasing  # more draws, less error
 # A token $p$ with a learned vector $t_p$ reads the genes of its set $S(p)$ alone, by attention with one query
 # {cite}`lee2019`,
 #
-# $$ a_{pj} = \operatorname*{softmax}_{j \in S(p)} \frac{(t_p W_Q) \cdot (x_j W_K)}{\sqrt{2d}} + c_h\, g_j, \qquad
-#    z_p = t_p + \Bigl[\sum_j a_{pj}\, x_j W_V\Bigr]_h W_O, \qquad g_p = \frac1H \sum_h \sum_j a_{pj}\, g_j, $$
+# $$ a_{pj} = \operatorname*{softmax}_{j \in S(p)} \frac{(t_p W_Q) \cdot (x_j W_K)}{\sqrt{2d}} + c_h\, g_j, $$
+#
+# $$ z_p = t_p + \Bigl[\sum_j a_{pj}\, x_j W_V\Bigr]_h W_O, \qquad g_p = \frac1H \sum_h \sum_j a_{pj}\, g_j, $$
 #
 # the score being TxT's for a query whose own expression is 1. The ordinary layers then attend among the $z_p$, with $g_p$
 # for their expression. The cost is that of the memberships and of the tokens squared. Genes in no set are not dropped:
@@ -138,7 +139,7 @@ print(
 )
 
 # %% [markdown]
-# On a cohort as small as this, does it matter which form predicts? Means over the divisions:
+# What the three forms predict, in so small a cohort and by default in one division:
 
 # %% tags=["nbval-ignore-output"]
 settings = {"preset": preset} | ({"max_epochs": max_epochs} if max_epochs else {})
@@ -194,11 +195,20 @@ for ax, what in zip(axes, ("seconds", "peak_mb"), strict=True):
     ax.tick_params(axis="x", rotation=45)
 plt.show()
 
+# %% [markdown]
+# Seconds:
+
 # %%
 table = costs.pivot_table(
     index="form", columns="genes", values=["seconds", "peak_mb"], sort=False
 )
-display(table["seconds"].round(2), table["peak_mb"].round(0))
+table["seconds"].map("{:.2f}".format, na_action="ignore").fillna("")
+
+# %% [markdown]
+# Megabytes:
+
+# %%
+table["peak_mb"].map("{:.0f}".format, na_action="ignore").fillna("")
 
 # %% [markdown]
 # ## What it brings
@@ -212,7 +222,7 @@ display(table["seconds"].round(2), table["peak_mb"].round(0))
 
 # %%
 def read(name):
-    """Scores of the divisions, and a row per model: genes read, means, seconds of a fit."""
+    """Scores of the divisions; by model: genes, means, seconds of a fit."""
     scores = pd.read_csv(Path(recorded, f"beyond_{name}.csv"))
     means = gx.comparison.mean_scores(scores).T
     means.columns = [
