@@ -30,6 +30,7 @@ max_epochs: int = 0  # of TxT; 0 leaves it to the preset
 recorded: str = "recorded"  # folder of the tables that tests/benchmarks wrote
 
 # %%
+import warnings
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -41,6 +42,7 @@ import gexcore as gx
 from gexcore.attention import ExpressionAttention, ExpressionTerm, LinearAttention
 
 gx.plots.use_theme()
+warnings.simplefilter("ignore", gx.CohortWarning)
 data, tasks, sets = gx.read_study(
     cohort,
     expression=expression,
