@@ -57,9 +57,7 @@ def test_it_approximates_better_than_features_that_leave_length_to_chance(inputs
     x, g, strength = inputs
     with torch.no_grad():
         q, k, v = (full._heads(p(x)) for p in (full.query, full.key, full.value))
-        q, k, v = full._fold(q, k, v, g, strength)
-        q, k = q * full.scale**0.5, k * full.scale**0.5
-        v = v[..., : D // H]
+        q, k = (full.scale**0.5 * t for t in full._fold(q, k, g, strength))
         textbook = []
         for seed in range(30):
             torch.manual_seed(seed)

@@ -68,28 +68,25 @@ class ExpressionAttention(nn.Module):
             q, k, v = F.linear(x, torch.cat([p.weight for p in (self.query, self.key, self.value)])).chunk(3, -1)
             return self.out(fused.attend(q, k, v, expression, strength, scale=self.scale, dropout=dropout))
         q, k, v = (self._heads(p(x)) for p in (self.query, self.key, self.value))  # (B or 1, H, G, d)
-        q, k, v = self._fold(q, k, v, expression.to(q.dtype), strength.to(q.dtype))  # (B, H, G, d + 1, padded)
+        q, k = self._fold(q, k, expression.to(q.dtype), strength.to(q.dtype))  # (B, H, G, d + 1, padded)
+        v = F.pad(v, (0, q.shape[-1] - v.shape[-1])).expand(*q.shape[:3], -1)
         head = _attend(q, k, v, self.scale, dropout)
         head = head[..., : self.out.in_features // self.n_heads]  # (B, H, G, d)
         return self.out(head.transpose(1, 2).flatten(2))  # (B, G, E)
 
-    def _fold(self, q: Tensor, k: Tensor, v: Tensor, g: Tensor, strength: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def _fold(self, q: Tensor, k: Tensor, g: Tensor, strength: Tensor) -> tuple[Tensor, Tensor]:
         # (q, c g_i / scale) . (k, g_j) * scale = q . k * scale + c g_i g_j: plain attention, one column wider.
         shape = (g.shape[0], self.n_heads, g.shape[1])
         g_query = (strength[:, None] / self.scale * g[:, None]).unsqueeze(-1)  # (B, H, G, 1)
         g_key = g[:, None, :, None].expand(*shape, 1)
         blank = g.new_zeros(()).expand(*shape, -(q.shape[-1] + 1) % _LANES)  # pads d + 1 to the kernel's lanes
-        wide = [torch.cat([p.expand(*shape, -1), extra, blank], -1) for p, extra in ((q, g_query), (k, g_key))]
-        return *wide, F.pad(v, (0, wide[0].shape[-1] - v.shape[-1])).expand(*shape, -1)
+        q, k = (torch.cat([p.expand(*shape, -1), extra, blank], -1) for p, extra in ((q, g_query), (k, g_key)))
+        return q, k
 
     def weights(self, x: Tensor, expression: Tensor, strength: Tensor) -> Tensor:
         """Attention weights as the paper writes them, (B, H, G, G); every row sums to 1."""
-        q, k = (self._heads(p(x)) for p in (self.query, self.key))  # (B or 1, H, G, d)
-        shape = (len(expression), self.n_heads, expression.shape[1])
-        g = expression[:, None].expand(shape)
-        q = torch.cat([(q * self.scale).expand(*shape, -1), (strength[:, None] * g)[..., None]], -1)
-        k = torch.cat([k.expand(*shape, -1), g[..., None]], -1)
-        return (q @ k.transpose(2, 3)).softmax(-1)  # one column wider, no other matrix of genes x genes is made
+        q, k = self._fold(*(self._heads(p(x)) for p in (self.query, self.key)), expression, strength)
+        return (q * self.scale @ k.transpose(2, 3)).softmax(-1)  # folded: two matrices of genes x genes, and no third
 
 
 def _attend(q: Tensor, k: Tensor, v: Tensor, scale: float, dropout: float) -> Tensor:

@@ -15,17 +15,22 @@ def alone(function, *arguments):
         return process.submit(function, *arguments).result()
 
 
+def _least_seconds(step, repeats):
+    seconds = []
+    for _ in range(repeats):
+        start = time.perf_counter()
+        step()
+        seconds.append(time.perf_counter() - start)
+    return min(seconds)
+
+
 def _measure(make, arguments, repeats, threads):
     torch.set_num_threads(threads)
     with Meter() as memory:
         step = make(*arguments)
         step()
-        seconds = []
-        for _ in range(repeats):
-            start = time.perf_counter()
-            step()
-            seconds.append(time.perf_counter() - start)
-    return {"seconds": min(seconds), "peak_mb": memory.megabytes}
+        seconds = _least_seconds(step, repeats)
+    return {"seconds": seconds, "peak_mb": memory.megabytes}
 
 
 def measure(make, *arguments, repeats):
@@ -37,12 +42,7 @@ def measure(make, *arguments, repeats):
 def _rate(dtype, threads):
     torch.set_num_threads(threads)
     a, b = (torch.randn(4096, 4096).to(dtype) for _ in range(2))
-    seconds = []
-    for _ in range(8):
-        start = time.perf_counter()
-        a @ b
-        seconds.append(time.perf_counter() - start)
-    return 2 * 4096**3 / min(seconds) / 1e9
+    return 2 * 4096**3 / _least_seconds(lambda: a @ b, 8) / 1e9
 
 
 def rates():
