@@ -14,6 +14,7 @@ from pathlib import Path
 from filelock import FileLock
 from platformdirs import user_cache_path
 
+from ..files import write_file
 from ..tables import sha256
 from ..tasks import first_ids
 from .catalogue import find_source
@@ -146,6 +147,4 @@ def _check(path: Path, file: File, source: Source, *, name: str | None = None) -
         message += "" if pinned else "; if the source has a new version that you want, delete that line as well"
         raise ValueError(message)
     if name not in recorded and os.access(record.parent, os.W_OK):
-        written = record.with_name(_RECORD + ".new")
-        written.write_text("\n".join([*lines, f"{digest}  {name}"]) + "\n", encoding="utf-8")
-        written.replace(record)
+        write_file(record, "\n".join([*lines, f"{digest}  {name}"]) + "\n")
