@@ -1,4 +1,4 @@
-"""Keeps small models of this version for ever, with what they say: ``python tests/archive/make.py``, once per release."""
+"""Keeps small models of this version for ever, with what they say: ``python tests/archive/make.py`` at a release."""
 
 import json
 from importlib.metadata import version
