@@ -94,7 +94,7 @@ class Entry:
 
 def _predictor(model, tasks=(OS, SUBTYPE, AGE), *, fixed=None, fit_by=BY_FOLDS, last=None, **entry):
     def make(seed=0, **settings):
-        return model(list(tasks), seed=seed, **(fixed or {}), **settings)
+        return model(list(tasks), seed=seed, **(fixed or {}) | settings)
 
     return Entry(make=make, last=last or (model, "_fit_task"), tasks=tuple(tasks), fit_by=fit_by, **entry)
 
@@ -107,7 +107,7 @@ def _network(model, tasks=(OS, SUBTYPE, AGE), *, fixed=None, fit_by=BY_SAMPLES |
 
 def _without_labels(model, use="impute", *, fixed=None, last=None, **entry):
     def make(seed=0, **settings):
-        return model(seed=seed, **(fixed or {}), **settings)
+        return model(seed=seed, **(fixed or {}) | settings)
 
     return Entry(make=make, use=use, last=last or (model, "_learn"), **entry)
 
@@ -174,7 +174,7 @@ ESTIMATORS = {
     "FineTuned": _fine_tuned(),
     "FineTuned, frozen": _fine_tuned(frozen=True),
     "MLP": _network(baselines.MLP),
-    "OmiEmbed": _network(baselines.OmiEmbed, fixed={"vae_epochs": 1, "head_epochs": 1}),
+    "OmiEmbed": _network(baselines.OmiEmbed, fixed={"vae_epochs": 1, "head_epochs": 1, "multitask": "gradnorm"}),
     "TGEM": _network(baselines.TGEM),
     "DeepGene": _network(baselines.DeepGene, fixed={"n_layers": 1, "n_heads": 2, "d_model": 8, "d_ff": 8}),
     "SurvConvMixer": _network(baselines.SurvConvMixer, fixed=SETS, fit_by=BY_SAMPLES),
