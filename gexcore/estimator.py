@@ -26,7 +26,7 @@ from torch import Tensor, nn
 from .checkpoint import read_checkpoint, write_checkpoint
 from .cohort import as_cohort
 from .cohort.backed import drawn, load_rows
-from .cohort.checks import refuse_overlap
+from .cohort.checks import refuse_overlap, refuse_unfitted
 from .cohort.tally import rows_together
 from .genes import align_genes
 from .heads import Head, decode, losses_against_null
@@ -329,9 +329,7 @@ class NeuralEstimator:
 
     def fitted_module(self) -> MultitaskModule:
         """The trained network; refused before :meth:`fit`."""
-        if not hasattr(self, "module_"):
-            message = f"this {type(self).__name__} is not fitted yet: call fit(train, val) first"
-            raise RuntimeError(message)
+        refuse_unfitted(self, "module_")
         return self.module_
 
     def read(self, cohort: AnnData, *, harmonise: str | None = None, min_coverage: float = 0.5) -> Tensor:

@@ -23,7 +23,7 @@ from torch import Tensor
 from .checkpoint import read_checkpoint, write_checkpoint
 from .cohort import as_cohort
 from .cohort.backed import drawn, load, load_rows, refuse_size
-from .cohort.checks import refuse_overlap
+from .cohort.checks import refuse_overlap, refuse_unfitted
 from .cohort.tally import rows_together
 from .genes import align_genes, fill_in
 from .levels import Levels
@@ -286,9 +286,7 @@ class GexBERT:
         return pd.concat(pd.DataFrame(*share, part.obs_names, self.genes_) for part, share in parts)
 
     def _fitted(self) -> GexBERT:
-        if not hasattr(self, "module_"):
-            message = "this GexBERT is not fitted yet: call fit(train, val) first"
-            raise RuntimeError(message)
+        refuse_unfitted(self, "module_")
         return self
 
     def scores(self, cohort: AnnData, min_coverage: float = 0.0) -> np.ndarray:

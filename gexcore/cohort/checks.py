@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Iterable, Iterator
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -33,6 +34,13 @@ def refuse_overlap(train: AnnData, val: AnnData | None) -> None:
     if val is not None and (both := train.obs_names.intersection(val.obs_names)).size:
         message = f"{both.size} samples are in the training and the validation cohort, first {first_ids(both)}"
         raise ValueError(message)
+
+
+def refuse_unfitted(model: Any, learned: str) -> None:
+    """Refuse to use an estimator that has not ``learned`` yet, an attribute its fit sets."""
+    if not hasattr(model, learned):
+        message = f"this {type(model).__name__} is not fitted yet: call fit(train, val) first"
+        raise RuntimeError(message)
 
 
 def to_names(index: pd.Index, kind: str, which: str) -> pd.Index:
