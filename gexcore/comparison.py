@@ -272,7 +272,7 @@ def paired_difference(a: pd.Series, b: pd.Series, *, test_ratio: float, level: f
     -------
     dict
         ``difference``, ``low``, ``high`` (interval at ``level``), ``p`` (two-sided), ``splits``; interval and p are NaN
-        with fewer than two splits or where all differences are equal.
+        with fewer than two splits or where all differences are equal up to rounding.
     """
     row = corrected_t((a - b).to_frame().T, test_ratio=test_ratio, level=level).iloc[0]
     values = {"difference": row["mean"]} | {name: row[name] for name in ("low", "high", "p")}
