@@ -24,29 +24,33 @@ def numbers(largest=1e9, least=1e-9):
     )
 
 
+def arrays(dtype, shape, elements):
+    """Every entry drawn by itself, where hypothesis would draw a few and fill the rest with one value."""
+    return npst.arrays(dtype, shape, elements=elements, fill=st.nothing())
+
+
 def tied(elements, n):
     """(N,) numbers from a pool of at most four."""
-    return st.lists(elements, min_size=1, max_size=4).flatmap(
-        lambda pool: npst.arrays("float64", n, elements=st.sampled_from(pool))
-    )
+    pools = st.lists(elements, min_size=1, max_size=4)
+    return pools.flatmap(lambda pool: arrays("float64", n, st.sampled_from(pool)))
 
 
 def events(n):
     """(N,) with 1 = event."""
     one = st.integers(0, max(n - 1, 0)).map(lambda i: (np.arange(n) == i).astype(float))
-    mixed = npst.arrays("float64", n, elements=st.sampled_from([0.0, 1.0]))
+    mixed = arrays("float64", n, st.sampled_from([0.0, 1.0]))
     return st.one_of(st.just(np.zeros(n)), st.just(np.ones(n)), one, mixed)
 
 
 @st.composite
-def survival(draw, *, min_size=1, max_size=12, longest=1e9):
+def survival(draw, *, min_size=1, max_size=8, longest=1e9):
     """Time and event, (N,) each."""
     n = draw(st.integers(min_size, max_size))
     return draw(tied(times(longest), n)), draw(events(n))
 
 
 @st.composite
-def classes(draw, *, min_size=4, max_size=12):
+def classes(draw, *, min_size=4, max_size=8):
     """(N,) labels of two to N / 2 classes, each of one sample or more, as text."""
     n = draw(st.integers(min_size, max_size))
     names = [f"c{i}" for i in range(draw(st.integers(2, n // 2)))]
@@ -57,7 +61,7 @@ def classes(draw, *, min_size=4, max_size=12):
 @st.composite
 def probabilities(draw, n, n_classes):
     """(N, C) rows that sum to one, certain ones and ties among them."""
-    weights = draw(npst.arrays("int64", (n, n_classes), elements=st.integers(0, 3)))
+    weights = draw(arrays("int64", (n, n_classes), st.integers(0, 3)))
     weights[weights.sum(axis=1) == 0] = 1
     return weights / weights.sum(axis=1, keepdims=True)
 
@@ -65,13 +69,13 @@ def probabilities(draw, n, n_classes):
 @st.composite
 def curves(draw, n, grid):
     """(N, T) survival probabilities that start at one and never rise."""
-    falls = draw(npst.arrays("float64", (n, len(grid) - 1), elements=st.sampled_from([0.0, 0.1, 0.5, 1.0])))
+    falls = draw(arrays("float64", (n, len(grid) - 1), st.sampled_from([0.0, 0.1, 0.5, 1.0])))
     return np.column_stack([np.ones(n), np.cumprod(1 - falls, axis=1)])
 
 
 def known(n):
     """(N,) whether a sample has a label."""
-    return st.one_of(st.just(np.ones(n, bool)), npst.arrays("bool", n))
+    return st.one_of(st.just(np.ones(n, bool)), arrays("bool", n, st.booleans()))
 
 
 def scores(*shape, largest=1e4):
@@ -81,4 +85,4 @@ def scores(*shape, largest=1e4):
         st.floats(-3.0, 3.0, width=32, allow_subnormal=False),
         st.floats(-np.float32(largest).item(), np.float32(largest).item(), width=32, allow_subnormal=False),
     )
-    return npst.arrays("float32", shape, elements=elements.map(np.float32)).map(torch.from_numpy)
+    return arrays("float32", shape, elements.map(np.float32)).map(torch.from_numpy)

@@ -51,7 +51,7 @@ def ranked(draw, *, min_size=1):
 def weighed(draw):
     """Time, event, risk and curves of test samples, times that training supports, and its censoring curve."""
     first = draw(strategies.times())
-    time, event = draw(strategies.survival(max_size=8))
+    time, event = draw(strategies.survival(max_size=6))
     time, event = np.append(time, [first, 2 * first + 1, 3 * first + 2]), np.append(event, [1, 0, 0])
     risk = draw(strategies.tied(strategies.numbers(largest=strategies.FLOAT32), len(time)))
     past, happened = draw(strategies.survival())
