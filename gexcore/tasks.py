@@ -119,10 +119,13 @@ class Survival:
         Parameters
         ----------
         n_intervals : int
-            Number of grid edges. The paper uses 64.
+            Number of grid edges, 2 or more. The paper uses 64.
         grid : {"uniform", "quantile"}
             Equal widths up to 1.1 times the longest follow-up (the paper's), or equal shares of the events.
         """
+        if n_intervals < 2:
+            message = f"task {self.name!r}: n_intervals is 2 or more, not {n_intervals}"
+            raise ValueError(message)
         labels = self.read(obs).dropna()
         happened = labels.loc[labels["event"] == 1, "time"]
         if happened.empty:
@@ -205,7 +208,15 @@ class Regression:
         if labels.empty or labels.min() == labels.max():
             message = f"task {self.name!r} is constant or empty among the {len(labels)} labelled training samples"
             raise ValueError(message)
-        return RegressionTarget(self, mean=float(labels.mean()), sd=float(labels.std(ddof=0)))
+        with np.errstate(over="ignore"):
+            mean, sd = float(labels.mean()), float(labels.std(ddof=0))
+        if not 0 < sd < np.inf:
+            message = (
+                f"task {self.name!r}: numbers from {labels.min():g} to {labels.max():g} are too close together or too "
+                "far apart to be standardised"
+            )
+            raise ValueError(message)
+        return RegressionTarget(self, mean=mean, sd=sd)
 
 
 Task = Survival | Classification | Regression
