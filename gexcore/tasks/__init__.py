@@ -1,7 +1,8 @@
 """What is predicted: survival, a class or a number, how its labels are read, and what a prediction holds.
 
 A task is a frozen description that names columns of a clinical table. Fitted on training samples it becomes
-a target, which turns any table into one float array (NaN where a label is missing) and back.
+a target, which turns any table into one float array (NaN where a label is missing) and back. Columns of events that
+say the opposite are asked about (``events``).
 Shapes: N samples, K time intervals, C classes.
 """
 
@@ -14,6 +15,8 @@ from typing import ClassVar
 
 import numpy as np
 import pandas as pd
+
+from . import events
 
 
 class CohortWarning(UserWarning):
@@ -91,7 +94,8 @@ class Survival:
             Negative times, events other than 0 and 1, cells that are not numbers.
         """
         time = _numbers(obs, self.time, self.name)
-        event = _numbers(obs, self.event, self.name, remedy="write 1 where it happened and 0 where it did not (yet)")
+        remedy = events.recoding(self.event, _column(obs, self.event, self.name).dropna())
+        event = _numbers(obs, self.event, self.name, remedy=remedy)
         if (negative := time < 0).any():
             message = (
                 f"column {self.time!r} holds {negative.sum()} negative times, first at "
@@ -102,7 +106,7 @@ class Survival:
             message = (
                 f"column {self.event!r} must be 1 (event) or 0 (censored): "
                 f"{counted(odd.sum(), 'cell holds', 'cells hold')} "
-                f"{first_ids(sorted(event[odd].unique()))}, first at {first_ids(obs.index[odd])}"
+                f"{first_ids(sorted(event[odd].unique()))}, first at {first_ids(obs.index[odd])}; {remedy}"
             )
             raise ValueError(message)
         if (half := time.isna() ^ event.isna()).any():
@@ -122,8 +126,16 @@ class Survival:
             Number of grid edges. The paper uses 64.
         grid : {"uniform", "quantile"}
             Equal widths up to 1.1 times the longest follow-up (the paper's), or equal shares of the events.
+
+        Warns
+        -----
+        CohortWarning
+            The event seems to be coded the other way round (:func:`gexcore.tasks.events.inverted`), or one time is so
+            long that the grid is lost on it.
         """
         labels = self.read(obs).dropna()
+        if doubt := events.inverted(self.event, labels["time"].to_numpy(), labels["event"].to_numpy()):
+            warnings.warn(f"task {self.name!r}: {doubt}", CohortWarning, stacklevel=2)
         happened = labels.loc[labels["event"] == 1, "time"]
         if happened.empty:
             message = f"task {self.name!r} has no event among its {len(labels)} labelled training samples"
