@@ -93,27 +93,28 @@ def inverted(column: str, time: np.ndarray, event: np.ndarray) -> str:
     return f"column {column!r} {why}; if 1 means alive or censored there, invert it: {_set(column, '1 - {}')}"
 
 
-def recoding(column: str, cells: pd.Series) -> str:
+def recoding(column: str, cells: pd.Series, numbers: pd.Series) -> str:
     """How to turn a column that is not of 0 and 1 into one: a line of Python, with the condition it holds under.
 
     Parameters
     ----------
     column : str
-    cells : pandas.Series
-        As they stand, without missing ones.
+    cells, numbers : pandas.Series
+        As they stand, without missing ones, and as floats, NaN where a cell is no number.
 
     Examples
     --------
-    >>> recoding("status", pd.Series(["Alive", "Dead", "Alive"]))
+    >>> recoding("status", pd.Series(["Alive", "Dead", "Alive"]), pd.Series(float("nan"), range(3)))
     "if that is what they mean, obs['status'] = obs['status'].map({'Alive': 0, 'Dead': 1})"
     """
-    kinds = list(dict.fromkeys(cells))
-    numbers = pd.to_numeric(pd.Series(kinds, dtype=object), errors="coerce")
     if numbers.notna().all():
-        return _of_numbers(column, set(numbers))
-    if all(re.match(r"[01]:", str(kind)) for kind in kinds):  # as cBioPortal writes it
+        return _of_numbers(column, set(numbers.unique()))
+    if not all(isinstance(cell, str) for cell in cells):
+        return _WRITE
+    kinds = cells.unique()
+    if all(re.match(r"[01]:", kind) for kind in kinds):  # as cBioPortal writes it
         return f"if 1 stands before the word for an event, {_set(column, '{}.str[0].astype(float)')}"
-    words = [" ".join(re.sub(r"[_-]", " ", str(kind)).lower().split()) for kind in kinds]
+    words = [" ".join(re.sub(r"[_-]", " ", kind).lower().split()) for kind in kinds]
     yes, no = (_NO, _YES) if named_for_no_event(column) else (_YES, _NO)
     if len(words) > _SEVERAL or not _EVENTS | _NONE | yes | no >= set(words):
         return _WRITE
