@@ -66,8 +66,10 @@ def number(cell):
 
 
 def number_of_text(text, decimal_comma):
-    """What a cell of a text table says."""
+    """What a cell of a text table says; a column of booleans is one of 1 and 0."""
     text = text.strip()
+    if text in ("True", "False"):
+        return float(text == "True")
     return np.nan if text in MISSING else number(text.replace(",", ".") if decimal_comma else text)
 
 
