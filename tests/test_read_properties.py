@@ -11,7 +11,7 @@ import anndata as ad
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import HealthCheck, assume, example, given, settings
 from hypothesis import strategies as st
 from scipy import sparse
 from strategies_of_tables import CELLS, NUMBERS, TEXT_NAMES, brought, damaged
@@ -220,6 +220,9 @@ def test_every_way_to_bring_a_table_gives_the_same_cohort_or_refusal(tmp_path, g
             found.file.close()
 
 
+@example(cells=[10**400], times=[1.0])
+@example(cells=[1 + 2j, b"1"], times=[1.0, 2.0])
+@example(cells=[[1], "a\nb"], times=[1.0, 2.0])
 @given(
     cells=st.lists(st.one_of(NUMBERS, CELLS), min_size=1, max_size=8), times=st.lists(NUMBERS, min_size=8, max_size=8)
 )
