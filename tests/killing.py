@@ -1,0 +1,483 @@
+"""Processes killed at random moments, again and again: nothing they leave is corrupt, and what they did goes on.
+
+python tests/killing.py --kills 200 --seed 0              every kind of work, and a table; exit status 1 if one failed
+python tests/killing.py --kills 50 --kinds TxT model.save
+
+SIGKILL comes at a moment drawn from the time that the work takes. In half of the cases it then waits until a draft
+appears or grows beside the files, and comes within the millisecond or two in which that is written.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ctypes
+import hashlib
+import json
+import os
+import signal
+import sys
+import tempfile
+import time
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import networkx as nx
+import numpy as np
+import pandas as pd
+import psutil
+import torch
+
+sys.path.append(str(Path(__file__).parents[1] / "notebooks"))
+import processes
+import run
+from commands import DEMO, EXPRESSION, FILES, SMALL, SURVIVAL
+from serving import Served, serving
+
+import gexcore as gx
+from gexcore.attention import fused
+from gexcore.checkpoint import read_checkpoint, read_kind
+from gexcore.cli import main
+from gexcore.interpret.networks import write_network
+from gexcore.sources import SOURCES, File, Source
+
+HOME = "killed"  # the name of every folder of work, and of the source that is fetched
+IN_A_ROW = 5  # kills of the same work, at most
+LIMIT = 120  # seconds after which work that nobody kills has long ended
+LOOK = 0.0005  # seconds between two looks
+
+
+class Kind:
+    """Work on the files of a folder, and what has to hold of them; failures are assertions."""
+
+    names: tuple[str, ...] = ()  # what may stand in the folder; all else is a draft
+    processes = 1  # that do the same at the same time; the first of them is killed
+
+    def begin(self, home: Path) -> None:
+        """Put into the folder what stands there before the work."""
+
+    def work(self, home: Path) -> None:
+        """In a process of its own; it may find what an earlier one left."""
+        raise NotImplementedError
+
+    def kill(self, leader: int, rng: np.random.Generator) -> None:
+        os.killpg(leader, signal.SIGKILL)
+
+    def check(self, home: Path) -> None:
+        """What holds after a kill."""
+        raise NotImplementedError
+
+    def end(self, home: Path) -> None:
+        """What holds when the work has ended."""
+        self.check(home)
+
+    def drafts(self, home: Path) -> dict[str, tuple[int, int]]:
+        """Size and time of all drafts."""
+        found = {}
+        for entry in home.iterdir():
+            if entry.name not in self.names:
+                with suppress(FileNotFoundError):  # it got its name meanwhile
+                    found[entry.name] = (entry.stat().st_size, entry.stat().st_mtime_ns)
+        return found
+
+
+class Training(Kind):
+    """``fit(checkpoint=)``: what stood in the file stays done, and all ends with the bits of a training without it."""
+
+    def __init__(self, make: Callable):
+        self.make, (self.train, self.val, _) = make, processes.parts()
+        with tempfile.TemporaryDirectory() as folder:
+            make().fit(self.train, self.val).save(Path(folder, "end"))
+            self.whole = _content(Path(folder, "end"))
+
+    def begin(self, home):
+        self.epochs = {}
+
+    def work(self, home):
+        self.make().fit(self.train, self.val, checkpoint=home / "run").save(home / "end")
+
+    def check(self, home):
+        for path in home.glob("run*"):
+            epoch = read_checkpoint(path, read_kind(path))[1]["progress"]["epoch"]
+            assert epoch >= self.epochs.get(path.name, 1), f"{path.name} fell back to epoch {epoch}"
+            self.epochs[path.name] = epoch
+        assert self.epochs.keys() == {path.name for path in home.glob("run*")}
+        if (home / "end").exists():
+            assert _content(home / "end") == self.whole
+
+    def end(self, home):
+        self.check(home)
+        assert (home / "end").exists()
+        assert not list(home.glob(".run*")), "drafts of the checkpoint are left"
+
+    def drafts(self, home):
+        return {name: state for name, state in super().drafts(home).items() if name[0] == "."}
+
+
+class Rewriting(Kind):
+    """A file with one content, replaced by another and back: it always has one of them."""
+
+    def __init__(self, name: str, old: Callable, new: Callable, *, read: Callable = Path.read_bytes):
+        self.names, self.writers, self.read = (name,), (old, new), read
+        with tempfile.TemporaryDirectory() as folder:
+            paths = [Path(folder, f"{i}-{name}") for i in range(2)]
+            for write, path in zip(self.writers, paths, strict=True):
+                write(path)
+            self.contents = [read(path) for path in paths]
+
+    def begin(self, home):
+        self.writers[0](home / self.names[0])
+
+    def work(self, home):
+        for _ in range(10):
+            for write in self.writers[::-1]:
+                write(home / self.names[0])
+
+    def check(self, home):
+        assert self.read(home / self.names[0]) in self.contents, f"{self.names[0]} holds neither the old nor the new"
+
+
+class Fetching(Kind):
+    """``gx.fetch``: a file is whole, its part is a beginning of it, and the next call goes on from there."""
+
+    names = ("matrix", "checksums.sha256", ".lock")
+    data = np.random.default_rng(0).bytes(1 << 20)
+
+    def __init__(self, served: Served, *, processes: int):
+        self.served, self.processes = served, processes
+        served.files["/matrix"], served.pause = self.data, 0.02
+        SOURCES[HOME] = Source(HOME, "cohort", *[""] * 5, (File("matrix", f"{served.url}/matrix"),), parser=None)
+
+    def begin(self, home):
+        self.arrived, self.asked = 0, len(self.served.seen)
+
+    def work(self, home):
+        gx.fetch(HOME, folder=home.parent)
+
+    def check(self, home):
+        for _, asked in self.served.seen[self.asked :][:1]:
+            assert asked == (f"bytes={self.arrived}-" if self.arrived else None), "what had arrived was asked for again"
+        part = home / "matrix.part"
+        arrived = part.read_bytes() if part.exists() else b""
+        assert self.data.startswith(arrived)
+        if (home / "matrix").exists():
+            assert (home / "matrix").read_bytes() == self.data
+        self.arrived, self.asked = len(arrived), len(self.served.seen)
+
+    def end(self, home):
+        self.check(home)
+        assert (home / "matrix").exists()
+        assert (home / "checksums.sha256").read_text() == f"{hashlib.sha256(self.data).hexdigest()}  matrix\n"
+
+
+class Notebooks(Kind):
+    """``notebooks/run.py``: a notebook is the old one or the new one, and no process outlives its run."""
+
+    names = ("01_add.py", "02_add.py", "01_add.ipynb", "02_add.ipynb")
+
+    def __init__(self):
+        self.contents = []
+        for a in range(2):
+            with _folder() as home:
+                self.write_sources(home, a)
+                _finish(self, home)
+                self.contents.append({path.name: path.read_bytes() for path in home.glob("*.ipynb")})
+
+    def write_sources(self, home, a):
+        for name in self.names[:2]:
+            (home / name).write_text(f'# %% tags=["parameters"]\na: int = {a}  # a number\n\n# %%\nprint(a)\n')
+
+    def begin(self, home):
+        self.write_sources(home, 1)
+        for name, content in self.contents[0].items():
+            (home / name).write_bytes(content)
+
+    def work(self, home):
+        run.HERE = home
+        os.chdir(home)  # by which processes that are left are known
+        os.environ |= {"TMPDIR": f"{home.parent}", "JUPYTER_RUNTIME_DIR": f"{home.parent}"}
+        tempfile.tempdir = None
+        assert run.main([]) == 0
+
+    def kill(self, leader, rng):
+        """All processes but the kernels, which have groups of their own; or the first alone, as for want of memory."""
+        (os.killpg if rng.random() < 0.5 else os.kill)(leader, signal.SIGKILL)
+
+    def check(self, home):
+        deadline = time.monotonic() + 5
+        while left := [p.info for p in psutil.process_iter(["cwd", "cmdline"]) if p.info["cwd"] == f"{home}"]:
+            assert time.monotonic() < deadline, f"processes are left: {left}"
+            time.sleep(0.1)
+        for name in self.names[2:]:
+            assert (home / name).read_bytes() in [contents[name] for contents in self.contents], name
+
+    def end(self, home):
+        assert {name: (home / name).read_bytes() for name in self.names[2:]} == self.contents[1]
+
+
+class Command(Kind):
+    """``gexcore COMMAND --out``: the folder holds all its files, with their recorded checksums, or is not there."""
+
+    names = ("out",)
+
+    def __init__(self, *arguments: str, files: set[str]):
+        self.arguments, self.files = arguments, files
+
+    def work(self, home):
+        if not (home / "out").exists():
+            assert main([*self.arguments, "--out", f"{home / 'out'}"]) == 0
+
+    def check(self, home):
+        if (home / "out").exists():
+            found = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in (home / "out").iterdir()}
+            recorded = json.loads((home / "out" / "run.json").read_text())["outputs"]
+            assert found == recorded | {"run.json": found["run.json"]}
+            assert found.keys() == self.files
+
+    def end(self, home):
+        assert (home / "out").exists()
+        self.check(home)
+
+
+class Compiling(Kind):
+    """The compiled attention in the cache: what has its name can be called."""
+
+    def work(self, home):
+        os.environ["XDG_CACHE_HOME"] = f"{home}"
+        assert fused._library(4, torch.float32) is not None
+
+    def check(self, home):
+        for path in home.glob("gexcore/kernels/*.so"):
+            assert ctypes.CDLL(f"{path}").ready()
+
+    def end(self, home):
+        self.check(home)
+        assert len(list(home.glob("gexcore/kernels/*.so"))) == 1
+
+    def drafts(self, home):
+        return {f"{path}": (0, 0) for path in home.glob("gexcore/kernels/*") if path.suffix != ".so"}
+
+
+def _content(path: Path) -> tuple[dict, dict]:
+    """All bits of a model."""
+    tensors, config = read_checkpoint(path, read_kind(path))
+    return {name: (str(t.dtype), t.shape, t.numpy().tobytes()) for name, t in tensors.items()}, config
+
+
+# ---------------------------------------------------------------------------------------------- killing
+
+
+@dataclass
+class Tally:
+    """What came of one kind of work."""
+
+    kills: int = 0
+    while_writing: int = 0  # of these, those that left a draft or more of one
+    drafts: int = 0  # that were left when the work went on for the last time
+    corrupt: int = 0
+    chains: int = 0  # of kills of the same work
+    resumed: int = 0  # of these, those whose work then ended as if nothing had been
+    faults: list[str] = field(default_factory=list)
+
+    @property
+    def failed(self) -> bool:
+        return bool(self.corrupt) or self.resumed < self.chains
+
+
+def kill_often(kind: Kind, kills: int, rng: np.random.Generator) -> Tally:
+    """Begin the work in new folders, kill it some times in each, and let it end."""
+    tally = Tally()
+    with _folder() as home:
+        kind.begin(home)
+        begun = time.monotonic()
+        _finish(kind, home)
+        lasts = time.monotonic() - begun
+        kind.end(home)
+    while tally.kills < kills:
+        with _folder() as home:
+            kind.begin(home)
+            tally.chains += 1
+            try:
+                for _ in range(min(rng.integers(1, IN_A_ROW, endpoint=True), kills - tally.kills)):
+                    stage, before = "not resumed", kind.drafts(home)
+                    if not _killed(kind, home, rng, lasts):
+                        break
+                    tally.kills += 1
+                    tally.while_writing += any(before.get(name) != now for name, now in kind.drafts(home).items())
+                    stage = "corrupt"
+                    kind.check(home)
+                tally.drafts += len(kind.drafts(home))
+                stage = "not resumed"
+                _finish(kind, home)
+                kind.end(home)
+                tally.resumed += 1
+            except Exception:  # told, and the next work is begun
+                tally.corrupt += stage == "corrupt"
+                said = home.with_name("said")
+                tally.faults.append(f"{stage}:\n{traceback.format_exc()}{said.read_text() if said.exists() else ''}")
+    return tally
+
+
+def _killed(kind: Kind, home: Path, rng: np.random.Generator, lasts: float) -> bool:
+    """Whether the work was killed before it had ended."""
+    before, wait_for_draft = kind.drafts(home), rng.random() < 0.5
+    leader, *others = [_start(kind, home) for _ in range(kind.processes)]
+    ended = _ended(leader, rng.uniform(0, lasts))
+    if wait_for_draft and not ended:
+        before = kind.drafts(home)
+        while not (ended := _ended(leader, 0)) and not any(
+            before.get(name) != now for name, now in kind.drafts(home).items()
+        ):
+            pass
+        time.sleep(rng.uniform(0, 0.002))
+    if not ended:
+        kind.kill(leader, rng)
+        os.waitpid(leader, 0)
+    for other in others:
+        assert _ended(other, LIMIT), "those that were not killed hang"
+    return not ended
+
+
+def _finish(kind: Kind, home: Path) -> None:
+    for child in [_start(kind, home) for _ in range(kind.processes)]:
+        assert _ended(child, LIMIT), "it hangs"
+
+
+def _ended(child: int, seconds: float) -> bool:
+    """Wait for a process to end by itself, and see that it ended well."""
+    deadline = time.monotonic() + seconds
+    while True:
+        pid, status = os.waitpid(child, os.WNOHANG)
+        if pid:
+            assert status == 0, "it failed"
+            return True
+        if (left := deadline - time.monotonic()) <= 0:
+            return False
+        time.sleep(min(LOOK, left))
+
+
+def _start(kind: Kind, home: Path) -> int:
+    """A fork in a group of its own; a file beside the folder holds what it says."""
+    child = os.fork()
+    if child:
+        with suppress(OSError):  # the child was faster, and has ended perhaps
+            os.setpgid(child, child)
+        return child
+    status = 1
+    try:
+        os.setpgid(0, 0)
+        sys.stdout = sys.stderr = home.with_name("said").open("a")
+        for descriptor in (1, 2):
+            os.dup2(sys.stdout.fileno(), descriptor)
+        kind.work(home)
+        status = 0
+    except BaseException:  # a fork never goes on with what its parent does
+        traceback.print_exc()
+    finally:
+        sys.stdout.flush()
+        os._exit(status)
+
+
+@contextmanager
+def _folder() -> Iterator[Path]:
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+        home = Path(folder).resolve() / HOME
+        home.mkdir()
+        yield home
+
+
+# ------------------------------------------------------------------------------------------------ table
+
+KINDS = {  # and how many of the kills are theirs
+    "TxT": 6,
+    "GexBERT": 5,
+    "FineTuned": 4,
+    "OmiEmbed": 5,
+    "model.save": 8,
+    "write_splits": 2,
+    "write_network": 2,
+    "fetch": 4,
+    "fetch, three at once": 2,
+    "kernel": 1,
+    "notebooks": 2,
+    "gexcore train": 2,
+    "gexcore predict": 1,
+    "gexcore impute": 1,
+}
+BERT = {"d_model": 8, "d_ff": 8, "n_heads": 2, "panel": 6, "n_targets": 4, "n_factors": 2, "n_components": 1}
+BERT |= {"preset": "quick", "batch_size": 13, "max_epochs": 8}
+TUNED = {name: processes.SMALL[name] for name in ("n_intervals", "hidden", "head_dropout", "batch_size")}
+OMI = {"preset": "quick", "widths": (16, 8), "latent": 4, "vae_epochs": 4, "head_epochs": 4, "max_epochs": 4}
+
+
+def _txt(**settings) -> gx.TxT:
+    return gx.TxT(processes.TASKS, **{**processes.TXT, "head_dropout": 0.2, "max_epochs": 8, **settings})
+
+
+def _make(name: str, served: Served, folder: Path) -> Kind:
+    train, val, _ = processes.parts()
+    if name == "TxT":
+        return Training(_txt)
+    if name == "GexBERT":
+        return Training(lambda: gx.GexBERT(**BERT))
+    if name == "FineTuned":
+        bert = gx.GexBERT(**BERT).fit(train, val)
+        return Training(lambda: gx.FineTuned(processes.TASKS, encoder=bert, max_epochs=8, **TUNED))
+    if name == "OmiEmbed":
+        return Training(lambda: gx.baselines.OmiEmbed(processes.TASKS, **OMI))
+    if name == "model.save":
+        models = [_txt(hidden=(1000, 1000), max_epochs=1, seed=seed).fit(train, val) for seed in range(2)]
+        return Rewriting("model", *[model.save for model in models], read=_content)
+    if name == "write_splits":
+        rng, samples = np.random.default_rng(0), [f"p{i}" for i in range(5000)]
+        tables = [pd.DataFrame(rng.choice(["train", "val", "test"], (5000, 9)), samples) for _ in range(2)]
+        return Rewriting("splits.csv", *[lambda p, t=t: gx.splits.write_splits(t, p) for t in tables])
+    if name == "write_network":
+        graphs = [nx.gnm_random_graph(200, 3000, seed=seed, directed=True) for seed in range(2)]
+        return Rewriting("network.graphml", *[lambda p, g=g: write_network(g, p) for g in graphs])
+    if name.startswith("fetch"):
+        return Fetching(served, processes=3 if "three" in name else 1)
+    if name == "kernel":
+        return Compiling()
+    if name == "notebooks":
+        return Notebooks()
+    if name == "gexcore train":
+        return Command("train", *DEMO, *SURVIVAL, *SMALL, files=FILES)
+    if name == "gexcore predict":
+        _txt(max_epochs=1).fit(train, val).save(folder / "model")
+        train.to_df().to_csv(folder / "expression.csv")
+        files = {"predictions.csv", "genes.csv", "report.html", "run.json"}
+        return Command("predict", f"{folder / 'model'}", "--expression", f"{folder / 'expression.csv'}", files=files)
+    table = pd.read_csv(EXPRESSION, index_col=0).iloc[:60, :24]
+    table.mask(np.random.default_rng(0).random(table.shape) < 0.05).to_csv(folder / "holes.csv")
+    files = {"expression.csv", "sd.csv", "report.html", "run.json"}
+    return Command("impute", "--expression", f"{folder / 'holes.csv'}", "--max-epochs", "1", files=files)
+
+
+def _main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--kills", type=int, default=200, help="of all kinds together")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--kinds", nargs="+", choices=KINDS, default=list(KINDS), metavar="KIND", help=", ".join(KINDS))
+    options = parser.parse_args(arguments)
+    torch.set_num_threads(1)  # a fork does not take other threads along
+    total, failed = sum(KINDS[name] for name in options.kinds), False
+    columns = ("kills", "while writing", "drafts left", "corrupt", "resumed", "seconds")
+    print(f"{'':22}" + "".join(f"{column:>15}" for column in columns))
+    with serving() as served, tempfile.TemporaryDirectory() as folder:
+        for name in options.kinds:
+            begun = time.monotonic()
+            kills, rng = max(1, round(options.kills * KINDS[name] / total)), np.random.default_rng(options.seed)
+            tally = kill_often(_make(name, served, Path(folder)), kills, rng)
+            resumed = f"{tally.resumed} of {tally.chains}"
+            row = (tally.kills, tally.while_writing, tally.drafts, tally.corrupt, resumed)
+            print(f"{name:22}" + "".join(f"{x:>15}" for x in row) + f"{time.monotonic() - begun:15.0f}", flush=True)
+            failed |= tally.failed
+            print(*tally.faults[:1], sep="\n", end="", file=sys.stderr, flush=True)
+    return int(failed)
+
+
+if __name__ == "__main__":
+    sys.exit(_main())
