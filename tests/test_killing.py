@@ -8,15 +8,16 @@ import numpy as np
 import pytest
 from killing import KINDS, Kind, Rewriting, kill_often
 
+SLOW = {"kernel", "gexcore train", "gexcore impute"}  # by hand; the commands write as gexcore predict does
 pytestmark = pytest.mark.filterwarnings("ignore:.*multi-threaded:DeprecationWarning")  # of fork, since Python 3.12
 
 
-def test_work_of_every_kind_killed_at_random_moments_goes_on_as_if_nothing_had_been():
-    script = Path(__file__).with_name("killing.py")
-    command = [sys.executable, str(script), "--kills", f"{sum(KINDS.values())}", "--seed", "0"]
+def test_work_killed_at_random_moments_goes_on_as_if_nothing_had_been():
+    script, kinds = Path(__file__).with_name("killing.py"), [kind for kind in KINDS if kind not in SLOW]
+    command = [sys.executable, str(script), "--kills", "16", "--seed", "0", "--kinds", *kinds]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert [line[:22].rstrip() for line in done.stdout.splitlines()[1:]] == list(KINDS)
+    assert [line[:22].rstrip() for line in done.stdout.splitlines()[1:]] == kinds
 
 
 def test_a_file_written_in_place_is_found_to_be_corrupt():
