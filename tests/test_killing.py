@@ -6,7 +6,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from killing import KINDS, Kind, Rewriting, kill_often
+from killing import KINDS, Rewriting
+from sigkill import Kind, kill_often
 
 SLOW = {"kernel", "gexcore train", "gexcore impute"}  # by hand; the commands write as gexcore predict does
 pytestmark = pytest.mark.filterwarnings("ignore:.*multi-threaded:DeprecationWarning")  # of fork, since Python 3.12
