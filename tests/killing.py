@@ -264,7 +264,7 @@ def _make(name: str, served: Served, folder: Path) -> Kind:
         tables = [pd.DataFrame(rng.choice(["train", "val", "test"], (5000, 9)), samples) for _ in range(2)]
         return Rewriting("splits.csv", *[lambda p, t=t: gx.splits.write_splits(t, p) for t in tables])
     if name == "write_network":
-        graphs = [nx.gnm_random_graph(200, 3000, seed=seed, directed=True) for seed in range(2)]
+        graphs = [nx.gnm_random_graph(100, 1000, seed=seed, directed=True) for seed in range(2)]
         return Rewriting("network.graphml", *[lambda p, g=g: write_network(g, p) for g in graphs])
     if name.startswith("fetch"):
         return Fetching(served, processes=3 if "three" in name else 1)

@@ -26,6 +26,10 @@ class Served:
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
+    def handle(self):
+        with suppress(ConnectionError):  # who asked has gone
+            super().handle()
+
     def do_GET(self):
         served = self.server.served
         served.seen.append((self.path, self.headers.get("Range")))
@@ -59,10 +63,9 @@ class _Handler(BaseHTTPRequestHandler):
             self.wfile.write(data[start : start + cuts.pop(0)])
             self.close_connection = True
         else:
-            with suppress(ConnectionError):  # who asked has gone
-                for first in range(start, len(data), 1 << 16):
-                    self.wfile.write(data[first : first + (1 << 16)])
-                    time.sleep(served.pause)
+            for first in range(start, len(data), 1 << 16):
+                self.wfile.write(data[first : first + (1 << 16)])
+                time.sleep(served.pause)
 
     def log_message(self, *_):
         pass

@@ -15,7 +15,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:.*multi-threaded:DeprecationWarn
 
 def test_work_killed_at_random_moments_goes_on_as_if_nothing_had_been():
     script, kinds = Path(__file__).with_name("killing.py"), [kind for kind in KINDS if kind not in SLOW]
-    command = [sys.executable, str(script), "--kills", "16", "--seed", "0", "--kinds", *kinds]
+    command = [sys.executable, str(script), "--kills", "11", "--seed", "0", "--kinds", *kinds]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     assert [line[:22].rstrip() for line in done.stdout.splitlines()[1:]] == kinds
