@@ -10,6 +10,7 @@ import os
 import signal
 import sys
 import tempfile
+import threading
 import time
 import traceback
 from collections.abc import Iterator
@@ -18,6 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+from tqdm import tqdm
 
 HOME = "killed"  # the name of every folder of work
 IN_A_ROW = 5  # kills of the same work, at most
@@ -123,11 +125,10 @@ def _killed(kind: Kind, home: Path, rng: np.random.Generator, lasts: float) -> b
     leader, *others = [_start(kind, home) for _ in range(kind.processes)]
     ended = _ended(leader, rng.uniform(0, lasts))
     if wait_for_draft and not ended:
-        before = kind.drafts(home)
-        while not (ended := _ended(leader, 0)) and not any(
-            before.get(name) != now for name, now in kind.drafts(home).items()
-        ):
+        before, deadline = kind.drafts(home).items(), time.monotonic() + LIMIT
+        while not (ended := _ended(leader, 0)) and kind.drafts(home).items() <= before and time.monotonic() < deadline:
             pass
+        assert time.monotonic() < deadline, "it hangs"
         time.sleep(rng.uniform(0, 0.002))
     if not ended:
         kind.kill(leader, rng)
@@ -175,6 +176,7 @@ def _start(kind: Kind, home: Path) -> int:
     status = 1
     try:
         os.setpgid(0, 0)
+        tqdm.set_lock(threading.RLock())  # all forks share its own, which nobody opens when one that holds it is killed
         sys.stdout = sys.stderr = home.with_name("said").open("a")
         for descriptor in (1, 2):
             os.dup2(sys.stdout.fileno(), descriptor)
