@@ -121,13 +121,15 @@ def _bring(source: Source, file: File, home: Path, *, progress: bool) -> None:
             f"it at {path}{', likewise ' if others else ''}{first_ids(others, 9)}, and repeat the command"
         )
         raise ConnectionError(message) from error
-    part.with_name(part.name + ".tag").unlink(missing_ok=True)
+    tag = part.with_name(part.name + ".tag")
     try:
         _check(part, file, source, name=path.name)
     except ValueError:
         part.unlink()
+        tag.unlink(missing_ok=True)
         raise
     part.replace(path)
+    tag.unlink(missing_ok=True)  # a process killed before this fetches no byte again
 
 
 def _check(path: Path, file: File, source: Source, *, name: str | None = None) -> None:
