@@ -23,7 +23,6 @@ from .checkpoint import read_checkpoint, write_checkpoint
 from .files import check_folder, remove_drafts
 from .multitask import EqualWeights, GradNorm
 from .streams import InMemory, Streamed
-from .tasks import first_ids
 
 
 @dataclass
@@ -159,7 +158,7 @@ class TrainingFile:
         if names:
             other = [f"{name} ({begun.get(name)} there, {self.description.get(name)} here)" for name in names]
             message = (
-                f"{self.path} belongs to a training that was begun otherwise: {first_ids(other)}; call it as it was "
+                f"{self.path} belongs to a training that was begun otherwise: {', '.join(other)}; call it as it was "
                 "begun, or choose another file"
             )
             raise ValueError(message)

@@ -33,9 +33,9 @@ def threads(n):
 
 def train_and_save(folder):
     """Files of the two models and of their table of scores, from the cohort that comes with the package."""
-    cohort = gx.load_cohort("demo")[:, :40].copy()
+    graph, cohort = gx.network.read_network(gx.data_path("demo/network.tsv")), gx.load_cohort("demo")
+    cohort = cohort[:, cohort.var_names.isin(graph)][:, :40].copy()
     train, val, test = gx.split(cohort, TASKS, seed=0)
-    graph = gx.network.read_network(gx.data_path("demo/network.tsv")).subgraph(cohort.var_names)
     vectors, _ = gx.network.node2vec(graph, dimensions=8, n_walks=2, seed=0)
     model = gx.TxT(TASKS, gene_embedding=vectors, multitask="pcgrad", **QUICK).fit(train, val)
     model.save(folder / "txt.safetensors")
