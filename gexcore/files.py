@@ -35,7 +35,7 @@ def write_file(path: str | os.PathLike, content: bytes | str) -> Path:
     except BaseException:
         Path(draft).unlink(missing_ok=True)
         raise
-    sync_folder(path.parent)
+    sync(path.parent)
     return path
 
 
@@ -46,10 +46,10 @@ def remove_drafts(path: str | os.PathLike) -> None:
         draft.unlink(missing_ok=True)
 
 
-def sync_folder(folder: Path) -> None:
-    """Bring the names in a folder to the disk, where the system knows how."""
+def sync(path: Path) -> None:
+    """Bring a file, or the names in a folder, to the disk where the system knows how."""
     if os.name == "posix":
-        descriptor = os.open(folder, os.O_RDONLY)
+        descriptor = os.open(path, os.O_RDONLY)
         try:
             os.fsync(descriptor)
         finally:

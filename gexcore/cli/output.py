@@ -14,7 +14,7 @@ from typing import Any
 import pandas as pd
 
 from ..bench import this_run
-from ..files import sync_folder
+from ..files import sync
 from ..tables import sha256
 
 _INPUTS = ("expression", "clinical", "tasks", "gene_table", "gene_sets", "shared_with", "network", "model_file")
@@ -89,10 +89,10 @@ def write_folder(
         text = json.dumps({**run, "outputs": sums}, indent=1, default=str)
         (draft / "run.json").write_text(text + "\n", encoding="utf-8")
         for path in (*draft.iterdir(), draft):
-            sync_folder(path)
+            sync(path)
         if folder.exists():
             folder.rmdir()  # it is empty
         draft.rename(folder)
-        sync_folder(folder.absolute().parent)
+        sync(folder.absolute().parent)
     finally:
         shutil.rmtree(unique)
