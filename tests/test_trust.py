@@ -9,7 +9,7 @@ PAGE = (TESTS.parent / "book" / "trust.md").read_text(encoding="utf-8")
 
 
 def test_every_promise_names_what_proves_it_and_that_is_there():
-    rows = [line for line in PAGE.splitlines() if line.startswith("|") and not line.startswith(("| promise", "| ---"))]
+    rows = [line for line in PAGE.splitlines() if line.startswith("|") and not line.startswith(("| Promise", "| ---"))]
     assert len(rows) > 25
     assert all(".py`" in row or "`make test`" in row for row in rows)
     named = re.findall(r"`([\w/]+\.py)`(?:: \*([^*]+)\*)?", PAGE)
