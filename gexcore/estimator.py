@@ -9,8 +9,9 @@ from __future__ import annotations
 import copy
 import math
 import operator
+import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from numbers import Integral, Real
 from os import PathLike
@@ -24,13 +25,15 @@ from torch import Tensor, nn
 
 from .checkpoint import read_checkpoint, write_checkpoint
 from .cohort import as_cohort
-from .cohort.checks import refuse_overlap
+from .cohort.backed import drawn, load_rows
+from .cohort.checks import refuse_overlap, refuse_unfitted
+from .cohort.tally import rows_together
 from .genes import align_genes
 from .heads import Head, decode, losses_against_null
 from .multitask import STRATEGIES, choose_strategy
 from .parallel import OneProcess, choose_processes
 from .scaling import Scaler
-from .tasks import Prediction, Target, Task, check_tasks, target_from_dict, target_to_dict
+from .tasks import CohortWarning, Prediction, Target, Task, check_tasks, target_from_dict, target_to_dict
 from .training import TrainingSettings, batches, choose_device, choose_settings, seeded
 from .training import train as run_training
 
@@ -315,22 +318,18 @@ class NeuralEstimator:
             Task name to :class:`SurvivalPrediction`, :class:`ClassPrediction` or :class:`ValuePrediction`.
         """
         cohort = as_cohort(cohort, backed=True)
-        inputs = self.read(cohort, harmonise=harmonise, min_coverage=min_coverage)
-        scores = self._batched(self.module_.forward, inputs)
+        scores = self._batched(self.fitted_module().forward, self._parts(cohort, harmonise, min_coverage))
         return {t.task.name: decode(t, s, cohort.obs_names) for t, s in zip(self.targets_, scores, strict=True)}
 
     def embed(self, cohort: AnnData, *, harmonise: str | None = None, min_coverage: float = 0.5) -> pd.DataFrame:
         """What all heads read, a DataFrame samples x P; arguments as in :meth:`predict`."""
-        cohort = as_cohort(cohort, backed=True)
-        inputs = self.read(cohort, harmonise=harmonise, min_coverage=min_coverage)
-        (embedded,) = self._batched(lambda batch: [self.module_.embed(batch)], inputs)
+        cohort, embed = as_cohort(cohort, backed=True), self.fitted_module().embed
+        (embedded,) = self._batched(lambda batch: [embed(batch)], self._parts(cohort, harmonise, min_coverage))
         return pd.DataFrame(embedded.numpy(), index=cohort.obs_names)
 
     def fitted_module(self) -> MultitaskModule:
         """The trained network; refused before :meth:`fit`."""
-        if not hasattr(self, "module_"):
-            message = f"this {type(self).__name__} is not fitted yet: call fit(train, val) first"
-            raise RuntimeError(message)
+        refuse_unfitted(self, "module_")
         return self.module_
 
     def read(self, cohort: AnnData, *, harmonise: str | None = None, min_coverage: float = 0.5) -> Tensor:
@@ -342,13 +341,31 @@ class NeuralEstimator:
         self.scaler_.check_range(expression)
         return self.inputs(expression)
 
-    def _batched(self, function: Callable, inputs: Tensor) -> list[Tensor]:
+    def _parts(self, cohort: AnnData, harmonise: str | None, min_coverage: float) -> Iterator[Tensor]:
+        """Inputs of a cohort; of a large one part by part, its genes and scale judged by samples of all parts."""
+        size = rows_together(len(self.genes_))
+        if cohort.n_obs <= size or harmonise is not None:  # which looks at all samples
+            yield self.read(cohort, harmonise=harmonise, min_coverage=min_coverage)
+            return
+        self.read(load_rows(cohort, drawn(cohort.n_obs, size, self.seed)), min_coverage=min_coverage)
+        for start in range(0, cohort.n_obs, size):
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", CohortWarning)  # said of the samples drawn
+                part = load_rows(cohort, np.arange(start, min(start + size, cohort.n_obs)), genes=self.genes_)
+                expression = align_genes(part, self.genes_, min_coverage=min_coverage)
+            yield self.inputs(expression)
+
+    def _batched(self, function: Callable, parts: Iterable[Tensor]) -> list[Tensor]:
         """Each result of ``function`` for all samples, computed batch by batch."""
         device = choose_device(self.device)
         self.module_.to(device).eval()  # not in inference mode: weights moved there could not be differentiated again
-        slices = batches(len(inputs), self.settings.batch_size)
+        size = self.settings.batch_size
         with torch.inference_mode():
-            batched = [[result.float().cpu() for result in function(inputs[s].to(device))] for s in slices]
+            batched = [
+                [result.float().cpu() for result in function(inputs[s].to(device))]
+                for inputs in parts
+                for s in batches(len(inputs), size)
+            ]
         return [torch.cat(parts) for parts in zip(*batched, strict=True)]
 
     # ------------------------------------------------------------------------------------------- saving

@@ -19,6 +19,7 @@ import pandas as pd
 
 from .cohort import as_cohort
 from .cohort.backed import drawn, load
+from .cohort.checks import refuse_unfitted
 from .scaling import Scaler
 from .tables import read_gene_sets
 from .tasks import CohortWarning, Prediction, counted, first_ids
@@ -221,12 +222,14 @@ class OnSelectedGenes:
 
     def fit(self, train: ad.AnnData, val: ad.AnnData | None = None) -> OnSelectedGenes:
         train = as_cohort(train, backed=True)
-        self.genes_ = select_genes(train, n=self.n, gene_sets=self.gene_sets)
-        chosen = pd.Index(self.genes_)
+        genes = select_genes(train, n=self.n, gene_sets=self.gene_sets)
+        chosen = pd.Index(genes)
         self.model.fit(load(train, genes=chosen) if train.isbacked else train[:, chosen].copy(), val)
+        self.genes_ = genes
         return self
 
     def predict(self, cohort: ad.AnnData, **options) -> dict[str, Prediction]:
+        refuse_unfitted(self, "genes_")
         return self.model.predict(cohort, **options)
 
 

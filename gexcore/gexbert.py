@@ -22,8 +22,8 @@ from torch import Tensor
 
 from .checkpoint import read_checkpoint, write_checkpoint
 from .cohort import as_cohort
-from .cohort.backed import drawn, load, refuse_size
-from .cohort.checks import refuse_overlap
+from .cohort.backed import drawn, load, load_rows, refuse_size
+from .cohort.checks import refuse_overlap, refuse_unfitted
 from .cohort.tally import rows_together
 from .genes import align_genes, fill_in
 from .levels import Levels
@@ -286,9 +286,7 @@ class GexBERT:
         return pd.concat(pd.DataFrame(*share, part.obs_names, self.genes_) for part, share in parts)
 
     def _fitted(self) -> GexBERT:
-        if not hasattr(self, "module_"):
-            message = "this GexBERT is not fitted yet: call fit(train, val) first"
-            raise RuntimeError(message)
+        refuse_unfitted(self, "module_")
         return self
 
     def scores(self, cohort: AnnData, min_coverage: float = 0.0) -> np.ndarray:
@@ -303,11 +301,10 @@ class GexBERT:
             yield cohort, self.scores(cohort, min_coverage)
             return
         size = _BATCH * max(1, rows_together(len(self._fitted().genes_)) // _BATCH)
-        some = load(cohort, samples=drawn(cohort.n_obs, size, self.seed))
+        some = load_rows(cohort, drawn(cohort.n_obs, size, self.seed))
         self.scaler_.check_range(self._aligned(some, min_coverage))
-        genes = cohort.var_names[cohort.var_names.isin(self.genes_)]
         for start in range(0, cohort.n_obs, size):
-            part = load(cohort, samples=np.arange(start, min(start + size, cohort.n_obs)), genes=genes)
+            part = load_rows(cohort, np.arange(start, min(start + size, cohort.n_obs)), genes=self.genes_)
             yield part, self._score(self._aligned(part), part.obs_names)
 
     def _aligned(self, cohort: AnnData, min_coverage: float = 0.0) -> np.ndarray:

@@ -210,7 +210,7 @@ def decode(target: Target, scores: Tensor, ids: pd.Index) -> Prediction:
         times = np.minimum(target.edges, target.horizon)  # nobody was followed beyond the horizon
         risk = -np.trapezoid(survival, times, axis=1)  # minus the area under the curve
         curves = pd.DataFrame(survival.T, index=pd.Index(target.edges, name="time"), columns=ids)
-        return SurvivalPrediction(target.task, pd.Series(risk, index=ids, name="risk"), curves)
+        return SurvivalPrediction(target.task, pd.Series(risk, index=ids, name=target.task.name), curves)
     if isinstance(target, ClassificationTarget):
         probabilities = scores.double().softmax(1).numpy()
         return ClassPrediction(target.task, pd.DataFrame(probabilities, index=ids, columns=list(target.classes)))

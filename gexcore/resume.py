@@ -19,10 +19,10 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.swa_utils import AveragedModel
 
-from .checkpoint import check_folder, read_checkpoint, write_checkpoint
+from .checkpoint import read_checkpoint, write_checkpoint
+from .files import check_folder, remove_drafts
 from .multitask import EqualWeights, GradNorm
 from .streams import InMemory, Streamed
-from .tasks import first_ids
 
 
 @dataclass
@@ -128,6 +128,7 @@ class TrainingFile:
         ValueError
             The file is not that of a training, or of one that was begun with something else.
         """
+        remove_drafts(self.path)  # of processes that were killed while they wrote
         if not self.path.exists():
             return Progress()
         tensors, config = read_checkpoint(self.path, self.kind)
@@ -157,7 +158,7 @@ class TrainingFile:
         if names:
             other = [f"{name} ({begun.get(name)} there, {self.description.get(name)} here)" for name in names]
             message = (
-                f"{self.path} belongs to a training that was begun otherwise: {first_ids(other)}; call it as it was "
+                f"{self.path} belongs to a training that was begun otherwise: {', '.join(other)}; call it as it was "
                 "begun, or choose another file"
             )
             raise ValueError(message)

@@ -18,6 +18,7 @@ from sklearn.cluster import KMeans
 from sklearn.model_selection import GroupShuffleSplit, train_test_split
 
 from .cohort import as_cohort
+from .files import write_file
 from .tables import read_table
 from .tasks import Task, check_tasks, first_ids
 
@@ -199,9 +200,7 @@ def write_splits(table: pd.DataFrame, path: str | os.PathLike) -> None:
     if path.suffix.lower() != ".csv":
         message = f"{path}: splits are written as text; give the file the ending .csv"
         raise ValueError(message)
-    part = path.with_name(path.name + ".part")
-    _check_table(table, "the table").to_csv(part, index_label="sample", lineterminator="\n")
-    part.replace(path)
+    write_file(path, _check_table(table, "the table").to_csv(index_label="sample", lineterminator="\n"))
 
 
 def read_splits(path: str | os.PathLike) -> pd.DataFrame:

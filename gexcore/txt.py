@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from numbers import Integral, Real
 from typing import Any, ClassVar, Self
@@ -239,8 +239,9 @@ class TxT(NeuralEstimator):
         model.d_embed = config["d_embed"]
         return model
 
-    def _batched(self, function: Callable, inputs: Tensor) -> list[Tensor]:
+    def _batched(self, function: Callable, parts: Iterable[Tensor]) -> list[Tensor]:
         if self.module_.encoder.hears_expression():
-            return super()._batched(function, inputs)
-        alike = super()._batched(function, inputs[:1])  # rounding, row by row, must not rank patients that are alike
-        return [result.expand(len(inputs), -1) for result in alike]
+            return super()._batched(function, parts)
+        parts = list(parts)  # rounding, row by row, must not rank patients that are alike
+        alike = super()._batched(function, [parts[0][:1]])
+        return [result.expand(sum(map(len, parts)), -1) for result in alike]

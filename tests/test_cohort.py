@@ -37,22 +37,6 @@ def test_a_cohort_is_float32_with_samples_genes_and_clinical_columns(expression,
     pd.testing.assert_frame_equal(cohort.obs, clinical)
 
 
-@pytest.mark.parametrize("ending", ["csv", "tsv", "csv.gz", "parquet", "h5ad"])
-def test_every_file_format_gives_the_same_cohort(tmp_path, expression, clinical, ending):
-    path = tmp_path / f"expression.{ending}"
-    if ending == "h5ad":
-        read_cohort(expression).write_h5ad(path)
-    elif ending == "parquet":
-        expression.to_parquet(path)
-    else:
-        expression.to_csv(path, sep="\t" if ending == "tsv" else ",")
-    clinical.to_csv(tmp_path / "clinical.csv", sep=";", encoding="utf-8-sig")
-    cohort, expected = read_cohort(path, tmp_path / "clinical.csv"), read_cohort(expression, clinical)
-    np.testing.assert_array_equal(cohort.X, expected.X)
-    pd.testing.assert_frame_equal(cohort.obs, expected.obs)
-    assert cohort.var_names.equals(expected.var_names)
-
-
 def test_genes_as_rows_is_the_transpose(expression, clinical):
     np.testing.assert_array_equal(
         read_cohort(expression.T, clinical, genes_as_rows=True).X, read_cohort(expression, clinical).X

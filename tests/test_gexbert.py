@@ -210,15 +210,6 @@ def test_restored_genes_come_in_the_order_they_were_asked_for_and_their_own_valu
         assert np.corrcoef(restored["g02"], TEST.to_df()["g02"])[0, 1] > 0.7
 
 
-def test_using_a_model_changes_nothing_that_was_fitted(fitted):
-    strange = SHOWN.copy()
-    strange.X = strange.X * 50 + 100
-    before = results(fitted["quick"], SHOWN)
-    with pytest.warns(gx.CohortWarning, match="far outside the training range"):
-        fitted["quick"].impute(strange)
-    same(results(fitted["quick"], SHOWN), before)
-
-
 # ----------------------------------------------------------------------------------------------- learning
 
 
@@ -258,16 +249,6 @@ def test_history_has_both_losses_of_every_epoch(fitted):
     assert paper["loss"].between(0.5, 1.5).all()  # squared error of z-scores, hardly trained
     alone = bert(max_epochs=1).fit(TRAIN).history_
     assert set(alone["split"]) == {"train"}
-
-
-def test_the_same_seed_gives_the_same_bits_and_another_does_not(fitted):
-    state = torch.get_rng_state()
-    again = bert().fit(TRAIN, VAL)
-    assert (torch.get_rng_state() == state).all()
-    same(results(fitted["quick"], SHOWN), results(again, SHOWN))
-    pd.testing.assert_frame_equal(again.history_, fitted["quick"].history_, check_exact=True)
-    other = bert(seed=1).fit(TRAIN, VAL)
-    assert not np.array_equal(other.impute(SHOWN).X, again.impute(SHOWN).X)
 
 
 def test_the_linear_path_of_a_fold_has_not_seen_it():

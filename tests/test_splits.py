@@ -170,13 +170,8 @@ def test_an_older_file_is_replaced_whole_or_not_at_all(tmp_path, monkeypatch):
     write_splits(table[[0]], path)
     before = path.read_text()
 
-    def fail(self, target, **settings):
-        target.write_text("half a ta")
-        message = "disk full"
-        raise OSError(message)
-
     with monkeypatch.context() as broken:
-        broken.setattr(pd.DataFrame, "to_csv", fail)
+        broken.setattr("os.fsync", lambda _: (_ for _ in ()).throw(OSError("disk full")))
         with pytest.raises(OSError, match="disk full"):
             write_splits(table, path)
     assert path.read_text() == before

@@ -28,6 +28,7 @@ def table(**columns):
 def test_messages_name_the_first_ids_and_count_the_rest():
     assert first_ids(["a", "b"]) == "a, b"
     assert first_ids(list("abcde")) == "a, b, c and 2 more"
+    assert first_ids(["a\nb", "p" * 500]) == f"a b, {'p' * 77}..."
 
 
 # -------------------------------------------------------------------------------------------- survival

@@ -66,25 +66,6 @@ def test_every_task_is_predicted_for_every_sample_by_id(fitted, parts):
     assert fitted.embed(test).index.equals(test.obs_names)
 
 
-def test_order_of_genes_and_samples_is_irrelevant(fitted, parts):
-    test, rng = parts[2], np.random.default_rng(0)
-    shuffled = test[rng.permutation(test.n_obs), rng.permutation(test.n_vars)].copy()
-    same(fitted.predict(test), fitted.predict(shuffled), rtol=0, atol=1e-4)
-
-
-def test_a_subset_of_samples_gets_the_same_predictions(fitted, parts):
-    test = parts[2]
-    whole = fitted.predict(test)["os"].risk
-    np.testing.assert_allclose(fitted.predict(test[:7].copy())["os"].risk, whole[:7], rtol=1e-4, atol=1e-4)
-
-
-def test_the_same_seed_gives_the_same_bits_and_another_does_not(fitted, parts):
-    again = gx.TxT(TASKS, **TINY).fit(parts[0], parts[1])
-    same(fitted.predict(parts[2]), again.predict(parts[2]))
-    other = gx.TxT(TASKS, seed=1, **TINY).fit(parts[0], parts[1])
-    assert not other.predict(parts[2])["os"].risk.equals(again.predict(parts[2])["os"].risk)
-
-
 def test_a_saved_model_predicts_the_same_bits_in_a_new_process(fitted, parts, tmp_path):
     fitted.save(tmp_path / "txt.safetensors")
     parts[2].write_h5ad(tmp_path / "test.h5ad")

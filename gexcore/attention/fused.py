@@ -23,6 +23,8 @@ import torch
 from platformdirs import user_cache_path
 from torch import Tensor
 
+from ..files import sync
+
 _SOURCES = {
     torch.float32: Path(__file__).with_suffix(".cpp"),
     torch.bfloat16: Path(__file__).with_name("fused_bf16.cpp"),
@@ -191,6 +193,7 @@ def _library(d: int, dtype: torch.dtype) -> ctypes.CDLL | None:
             with tempfile.TemporaryDirectory(dir=path.parent) as folder:  # two processes may compile at once
                 made = Path(folder) / path.name
                 _output([*command, str(source), "-o", str(made)])
+                sync(made)  # a name without its bytes would never be compiled again
                 made.replace(path)
         library = ctypes.CDLL(str(path))
         return library if library.ready() else None

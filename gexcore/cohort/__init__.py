@@ -52,7 +52,8 @@ def read_cohort(
     expression : path, DataFrame or AnnData
         Samples x genes. A path ends in .csv, .tsv or .txt (each also with .gz), .parquet or .h5ad. The first column
         of a text table (the index of a DataFrame) holds the sample ids, the other column names are genes. Comma, tab
-        and semicolon separate columns; decimal commas are understood where the comma is not the separator.
+        and semicolon separate columns; decimal commas are understood where the comma is not the separator. Booleans
+        count as 1 and 0.
     clinical : path or DataFrame, optional
         Samples x clinical columns, ids in the first column (the index). Samples without a row keep missing labels.
     genes_as_rows : bool

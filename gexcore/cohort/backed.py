@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import anndata as ad
@@ -67,6 +67,12 @@ def load(cohort: ad.AnnData, *, samples: np.ndarray | None = None, genes: pd.Ind
     refuse_size(len(samples), len(genes), 4, "choose genes first, as in cohort[:, gx.select_genes(cohort)]")
     x = ExpressionFile(cohort, genes).read(samples)
     return ad.AnnData(x, obs=cohort.obs.iloc[samples].copy(), var=cohort.var.loc[genes].copy(), uns=dict(cohort.uns))
+
+
+def load_rows(cohort: ad.AnnData, samples: np.ndarray, *, genes: Sequence[str] | None = None) -> ad.AnnData:
+    """Some samples of any cohort, by position, in memory; of ``genes`` those that it has, or all of its own."""
+    known = cohort.var_names if genes is None else cohort.var_names[cohort.var_names.isin(genes)]
+    return load(cohort, samples=samples, genes=known) if cohort.isbacked else cohort[samples, known]
 
 
 def drawn(n: int, most: int, seed: int) -> np.ndarray:

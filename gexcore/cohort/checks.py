@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Iterable, Iterator
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -14,6 +15,7 @@ from anndata import AnnData
 
 from ..identifiers import date_symbols, identify_genes
 from ..tasks import counted, first_ids
+from ..tasks import to_numbers as numbers_of
 from .tally import Block, Tally
 
 DUPLICATES = ("error", "mean", "max_variance", "first")
@@ -33,6 +35,13 @@ def refuse_overlap(train: AnnData, val: AnnData | None) -> None:
     if val is not None and (both := train.obs_names.intersection(val.obs_names)).size:
         message = f"{both.size} samples are in the training and the validation cohort, first {first_ids(both)}"
         raise ValueError(message)
+
+
+def refuse_unfitted(model: Any, learned: str) -> None:
+    """Refuse to use an estimator that has not ``learned`` yet, an attribute its fit sets."""
+    if not hasattr(model, learned):
+        message = f"this {type(model).__name__} is not fitted yet: call fit(train, val) first"
+        raise RuntimeError(message)
 
 
 def to_names(index: pd.Index, kind: str, which: str) -> pd.Index:
@@ -95,7 +104,7 @@ def to_numbers(table: pd.DataFrame) -> pd.DataFrame:
     x[:, numeric] = table.loc[:, numeric].to_numpy("float64", na_value=np.nan)
     for i in np.flatnonzero(~numeric):
         raw = table.iloc[:, i]
-        column = pd.to_numeric(raw.astype(object), errors="coerce").astype("float64")
+        column = numbers_of(raw)
         bad = raw[column.isna() & raw.notna()]
         x[:, i] = column
         if len(bad):
@@ -106,7 +115,7 @@ def to_numbers(table: pd.DataFrame) -> pd.DataFrame:
         message = (
             f"{columns} {'holds' if len(wrong) == 1 else 'hold'} text, first {gene!r}: "
             f"{counted(len(bad), 'cell', 'cells')}, first at {first_ids(bad.index)} "
-            f"({first_ids([textwrap.shorten(str(cell), 40) for cell in bad.unique()])}); "
+            f"({first_ids([textwrap.shorten(str(cell), 40) for cell in bad.astype(str).unique()])}); "
             "expression is numbers, leave a cell empty where it is unknown and keep clinical columns in the "
             "clinical table"
         )

@@ -8,10 +8,10 @@ Shapes: B samples of a block, N samples, G genes.
 
 from __future__ import annotations
 
+import io
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import networkx as nx
@@ -21,6 +21,7 @@ import torch
 from anndata import AnnData
 from torch import Tensor
 
+from ..files import write_file
 from ..tasks import first_ids
 from ..txt import TxT
 from .weights import AttentionBlock, Rows, chosen_layers, read_attention
@@ -215,7 +216,6 @@ def outstanding(degree: pd.DataFrame, n_sd: float = 2.0) -> pd.DataFrame:
 
 def write_network(graph: nx.DiGraph, path: str | os.PathLike) -> None:
     """Write a network as GraphML, which Cytoscape, Gephi and igraph read; the file appears whole or not at all."""
-    path = Path(path)
-    part = path.with_name(f".{path.name}.part")
-    nx.write_graphml(graph, part)
-    part.replace(path)
+    written = io.BytesIO()
+    nx.write_graphml(graph, written)
+    write_file(path, written.getvalue())

@@ -6,6 +6,7 @@ server calls this version of the file, so that a changed file is never glued to 
 
 from __future__ import annotations
 
+import os
 import shutil
 import time
 from pathlib import Path
@@ -92,9 +93,11 @@ def _attempt(url: str, part: Path, *, progress: bool) -> None:
         _check_room(part.parent, (total or 0) - have)
         version = answer.headers.get("ETag", "")
         version = answer.headers.get("Last-Modified", "") if version.startswith("W/") or not version else version
-        _keep(tag, version)
+        if not have:  # the old bytes go first: a process killed here never leaves them under the name of a new version
+            part.write_bytes(b"")
+            _keep(tag, version)
         with (
-            part.open("ab" if have else "wb", buffering=0) as file,
+            part.open("ab", buffering=0) as file,
             tqdm(
                 desc=part.name.removesuffix(".part"),
                 total=total,
@@ -107,6 +110,7 @@ def _attempt(url: str, part: Path, *, progress: bool) -> None:
             for block in answer.raw.stream(_BLOCK, decode_content=False):
                 _write(file, block)
                 bar.update(len(block))
+            os.fsync(file.fileno())
     if total is not None and _size(part) != total:
         message = f"cut off after {_size(part)} of {total} bytes"
         raise _BrokenError(message)

@@ -62,19 +62,19 @@ print(json.dumps({"opening, s": read, "s per 1000 samples": 1000 * seconds / n, 
 """
 
 
-def write(path):
+def write(path, *, samples=SAMPLES, genes=GENES):
     """Samples of twenty factors, written block by block."""
     rng = np.random.default_rng(0)
-    loadings = rng.normal(size=(20, GENES)).astype("float32")
+    loadings = rng.normal(size=(20, genes)).astype("float32")
     with h5py.File(path, "w") as file:
         file.attrs.update({"encoding-type": "anndata", "encoding-version": "0.1.0"})
-        write_elem(file, "obs", pd.DataFrame(index=[f"p{i}" for i in range(SAMPLES)]))
-        write_elem(file, "var", pd.DataFrame(index=[f"G{j}" for j in range(GENES)]))
-        x = file.create_dataset("X", (SAMPLES, GENES), "float32")
+        write_elem(file, "obs", pd.DataFrame(index=[f"p{i}" for i in range(samples)]))
+        write_elem(file, "var", pd.DataFrame(index=[f"G{j}" for j in range(genes)]))
+        x = file.create_dataset("X", (samples, genes), "float32")
         x.attrs.update({"encoding-type": "array", "encoding-version": "0.2.0"})
-        for start in range(0, SAMPLES, 1000):
+        for start in range(0, samples, 1000):
             factors = rng.standard_normal((1000, 20), dtype="float32")
-            x[start : start + 1000] = factors @ loadings + rng.standard_normal((1000, GENES), dtype="float32") + 8
+            x[start : start + 1000] = factors @ loadings + rng.standard_normal((1000, genes), dtype="float32") + 8
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads the peak of memory from /proc")
