@@ -20,7 +20,7 @@ import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor, nn
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch.optim.swa_utils import AveragedModel
 from tqdm import tqdm
 
 from .multitask import EqualWeights
@@ -113,6 +113,29 @@ def batches(n: int, size: int) -> list[slice]:
     return [slice(a, b) for a, b in itertools.pairwise(bounds)]
 
 
+class MovingAverage(AveragedModel):
+    """A second set of weights and buffers: the exponential moving average of those of ``module``, which is trained.
+
+    Whole numbers are not averaged but copied: rounding would turn the position of a gene into that of its neighbour.
+    All tensors are looked up once, as in a small network the search takes as long as the rest of a step.
+    """
+
+    def __init__(self, module: nn.Module, decay: float):
+        super().__init__(module, use_buffers=True)
+        own, current = ([t.detach() for t in (*m.parameters(), *m.buffers())] for m in (self.module, module))
+        pairs = list(zip(own, current, strict=True))
+        self._decay, self._numbers = decay, [pair for pair in pairs if not pair[0].is_floating_point()]
+        self._averaged = [list(side) for side in zip(*(p for p in pairs if p[0].is_floating_point()), strict=True)]
+
+    @torch.no_grad()
+    def follow(self) -> None:
+        """One step towards what the module has become; the first goes all the way."""
+        torch._foreach_lerp_(*self._averaged, 1 - self._decay if self.n_averaged else 1.0)
+        for own, current in self._numbers:
+            own.copy_(current)
+        self.n_averaged += 1
+
+
 def _learning_rate(settings: TrainingSettings, progress: float) -> float:
     # progress: 0 at the first step, 1 after the last possible one
     if settings.schedule == "constant":
@@ -197,12 +220,12 @@ def train(
     parameters = [p for p in (*module.parameters(), *strategy.parameters()) if p.requires_grad]
     matrices, vectors = ([p for p in parameters if (p.dim() > 1) == matrix] for matrix in (True, False))
     groups = [{"params": matrices, "weight_decay": settings.weight_decay}, {"params": vectors, "weight_decay": 0.0}]
-    optimizer = torch.optim.AdamW(groups, lr=settings.learning_rate, betas=(settings.beta1, 0.999))
+    optimizer = torch.optim.AdamW(groups, lr=settings.learning_rate, betas=(settings.beta1, 0.999), foreach=True)
     progress, file = Progress(), None
     slices = batches(len(data), settings.batch_size)
     averaged = None  # a second set of weights, only where it is asked for
     if settings.averaging:
-        averaged = AveragedModel(module, multi_avg_fn=get_ema_multi_avg_fn(settings.averaging), use_buffers=True)
+        averaged = MovingAverage(module, settings.averaging)
     kept = averaged.module if averaged else module
     if checkpoint is not None:
         begun = describe(settings, module, strategy, data, validation, generator, device)
@@ -235,7 +258,7 @@ def train(
                 nn.utils.clip_grad_norm_(parameters, settings.gradient_clip)
             optimizer.step()
             if averaged:
-                averaged.update_parameters(module)
+                averaged.follow()
             seen.append({task: (loss.detach(), m) for task, (loss, m) in parts.items()})
         processes.align(module, *([averaged] if averaged else []))
         scores = {"train": _pooled(seen)}
