@@ -169,5 +169,5 @@ if settings_shown == ("transbig", 3, 2, 4, "quick", 15):
 #   whom is a small change of those; in {doc}`02_build_txt`, too, the published recipe hardly left the null prediction.
 # - More tasks go with a higher C-index of the first, as in the paper, but the interval holds zero: not decided.
 # - **What to doubt.** On 138 patients and 76 genes a transformer has little to attend to. The paper trains on twenty
-#   times as many, for up to fifty times as many epochs. What is shown is that attention is not needed *here*, and that
+#   times as many, for up to sixty times as many epochs. What is shown is that attention is not needed *here*, and that
 #   a pruning table alone, without the luck of the test part beside it, would have suggested otherwise.
