@@ -27,7 +27,9 @@ class Fault(NamedTuple):
 
 FAULTS = {
     "risk has the other sign": Fault("heads", "risk = -np.trapezoid", "risk = np.trapezoid", "heads"),
-    "events fall one interval early": Fault("tasks", 'labels["time"], side="right")', 'labels["time"])', "tasks"),
+    "events fall one interval early": Fault(
+        "tasks/__init__", 'labels["time"], side="right")', 'labels["time"])', "tasks"
+    ),
     "censored means after the interval": Fault("losses", "k >= interval[:, None]", "k > interval[:, None]", "losses"),
     "scores add up from the wrong end": Fault(
         "losses", "scores.flip(-1).cumsum(-1).flip(-1)", "scores.cumsum(-1)", "losses"
