@@ -10,13 +10,12 @@
 # **Method.** Every method of the last chapter by its name. A method that takes several tasks as one model is listed
 # twice, alone (`txt`) and together (`txt-multitask`). Each split gives the same 70 percent of patients for training,
 # 10 for validation and 20 for the test to all; genes, scaling, grids and settings are chosen without the test part.
-# The default size is a lesson, not a finding: few patients, few genes, few splits. The next chapter has the long run.
+# The default size is a lesson, not a finding: few genes, few splits. The next chapter has the long run.
 
 # %% tags=["parameters"]
 cohort: str = "demo"  # a known cohort, or what the files below are called
 tasks: str = "os subtype age"  # the others are left out; empty: all of the cohort
 methods: str = ""  # names of methods, empty: all but those that search for settings
-n_patients: int = 200  # drawn at random from a cohort that has more; 0: all
 n_splits: int = 2  # random divisions into training, validation and test
 n_genes: int = 30  # those that vary most in training; 0: all
 preset: str = "quick"  # of every network: "quick" or "paper"
@@ -31,7 +30,6 @@ gene_sets: str = ""  # pathways, .gmt; the methods built of them are left out wi
 import warnings
 
 import matplotlib.pyplot as plt
-import numpy as np
 import pandas as pd
 
 import gexcore as gx
@@ -44,9 +42,6 @@ data, known, sets = gx.read_study(
     tasks=task_file,
     gene_sets=gene_sets,
 )
-if 0 < n_patients < data.n_obs:
-    rng = np.random.default_rng(0)
-    data = data[np.sort(rng.choice(data.n_obs, n_patients, replace=False))].copy()
 chosen = [task for task in known if not tasks or task.name in tasks.split()]
 names = methods.split() or [
     name for name, method in gx.bench.METHODS.items() if not method.grid
@@ -137,7 +132,7 @@ shown
 # %% [markdown]
 # ## Try it
 #
-# The whole table at ten splits, all patients and genes and full training, a file per fit so that it may be broken off; the paper's
+# The whole table at ten splits, all genes and full training, a file per fit so that it may be broken off; the paper's
 # other protocols are parameter files too:
 #
 # ```bash
@@ -149,7 +144,7 @@ shown
 
 # %%
 by_default = (cohort, tasks, methods, n_splits) == ("demo", "os subtype age", "", 2)
-if by_default and (n_patients, n_genes, preset, max_epochs) == (200, 30, "quick", 15):
+if by_default and (n_genes, preset, max_epochs) == (30, "quick", 15):
     assert len(names) == whole["model"].nunique() == 23
     mean = whole.pivot_table(index="model", columns="task", values="value")
     assert mean.loc["null-model", "os"] == 0.5
@@ -165,10 +160,8 @@ if by_default and (n_patients, n_genes, preset, max_epochs) == (200, 30, "quick"
 # ## What was found, at the default settings
 #
 # - All 23 methods run on the same splits by one call, and each cell of the table is a score or says why it is none.
-# - At this size the methods without a network lead in subtype and age: 140 patients to learn from and thirty genes are
-#   few, and fifteen epochs, less than half of what the networks are given elsewhere, are little more than their
-#   beginning. Some still call every patient by the most frequent subtype, as the null model does. The order is one of
-#   this lesson, not of the methods.
+# - At this size the methods without a network lead in subtype and age: thirty genes are few, and fifteen epochs are
+#   less than half of what the networks are given elsewhere. The order is one of this lesson, not of the methods.
 # - With two splits and three tasks the critical difference is most of the scale. A benchmark that wants to say who is
 #   best needs many splits for each task, and many cohorts for a ranking.
 # - **What to doubt.** Whoever sees twenty rows looks at the best one, and the best of twenty is partly luck. The p-values

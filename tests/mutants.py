@@ -34,7 +34,9 @@ FAULTS = {
     "scores add up from the wrong end": Fault(
         "losses", "scores.flip(-1).cumsum(-1).flip(-1)", "scores.cumsum(-1)", "losses"
     ),
-    "ties leave Cox's risk set": Fault("losses", "searchsorted(-t, -t, right=True) - 1", "arange(len(t))", "losses"),
+    "ties leave Cox's risk set": Fault(
+        "losses", "searchsorted(-t, -t, right=True) - 1", "arange(len(t))", "goldens properties_losses"
+    ),
     "predicted numbers stay standardised": Fault("heads", " * target.sd + target.mean", "", "heads"),
     "the expression term lacks its scale": Fault(
         "attention/expression", "strength[:, None] / self.scale * g", "strength[:, None] * g", "attention"
