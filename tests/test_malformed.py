@@ -199,3 +199,12 @@ def test_what_is_unusual_and_kept_is_a_note_of_the_command(tmp_path, files, caps
     with pytest.raises(SystemExit):
         main(command(files, tmp_path / "out"))
     assert "note: 4 cells (0.28%) are missing, in 1 gene and 4 samples; most in gene 'TP53'" in capsys.readouterr().err
+
+
+def test_events_that_seem_inverted_are_asked_about_in_a_note(tmp_path, files, capsys):
+    for option in ("clinical", "tasks"):
+        files[option].write_text(good_files()[option].replace("os_event", "alive"))
+    main(command(files, tmp_path / "out"))
+    said = capsys.readouterr().err
+    assert "note: task 'os': column 'alive' is called as if 1 meant no event" in said
+    assert "invert it: obs['alive'] = 1 - obs['alive']" in said
