@@ -15,6 +15,22 @@
 #
 # **Method.** Build a token, train, and ask gene by gene what can be restored. In `demo-pan-cancer` it is known what
 # ties a gene to the others, so it is known, too, how well anybody could do.
+#
+# ```{figure} ../_static/restoration.svg
+# ---
+# name: restoration
+# figclass: wide-figure
+# alt: >-
+#   Flow chart. Some genes of a patient are hidden. Tokens of the seen genes and a summary token enter an encoder;
+#   queries of the hidden genes read its output in a decoder, which says mean and spread of each score; from them
+#   follows the restored value, compared with the true one. A dashed linear path below takes the seen scores to a
+#   profile for the summary, and to mean and spread for queries and scores.
+# ---
+# How GexBERT hides and restores expression, with the gaps of the paper filled as in this book. The encoder reads
+# the genes that are seen, the decoder asks it for the hidden ones, which are not in the encoder at all. Dashed: the
+# linear path, which is this package's own; the decoder learns what to add to it. Without it, in the preset `paper`,
+# the decoder starts from the training distribution, a score of mean 0 and spread 1.
+# ```
 
 # %% tags=["parameters"]
 seed: int = 0  # of the division, the models and what is hidden
