@@ -1,6 +1,7 @@
 """What a fit has learned, and samples spoilt so that a fit which sees them learns something else."""
 
 import copy
+import functools
 import inspect
 from collections.abc import Mapping
 from numbers import Number
@@ -27,7 +28,8 @@ def fitted_state(thing, path="model") -> dict[str, np.ndarray]:
     elif thing is None or isinstance(thing, type) or inspect.isroutine(thing):
         return {}
     elif not isinstance(thing, Mapping) and hasattr(thing, "__dict__"):
-        thing = vars(thing)
+        lazy = {name for name, part in vars(type(thing)).items() if isinstance(part, functools.cached_property)}
+        thing = {name: part for name, part in vars(thing).items() if name not in lazy}  # computed when asked for
     elif not isinstance(thing, Mapping):  # compiled, as the trees of scikit-learn are: what pickle would write
         thing = dict(enumerate(thing.__reduce_ex__(4)[1:]))
     return {

@@ -92,7 +92,9 @@ FAULTS = {
     "measured values are overwritten": Fault(
         "genes", "x[hole] = values[hole]", "x = values.astype(x.dtype)", "gexbert"
     ),
-    "hidden genes are shown": Fault("pretraining", "torch.where(choice.seen, score, math.nan)", "score", "pretraining"),
+    "hidden genes are shown": Fault(
+        "pretraining", "torch.where(own.seen, score[rows], math.nan)", "score[rows]", "pretraining"
+    ),
     "conflicts are added, not projected": Fault(
         "multitask", '"pcgrad": aggregation.PCGrad', '"pcgrad": aggregation.Sum', "multitask"
     ),
