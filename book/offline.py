@@ -1,4 +1,4 @@
-"""Pages that need no network: MathJax as it lies in the package sphinx-mathjax-offline, and no kernels from elsewhere."""
+"""Pages that need no network: MathJax as the package sphinx-mathjax-offline has it, and no kernels from elsewhere."""
 
 
 def setup(app):
