@@ -318,13 +318,15 @@ class NeuralEstimator:
             Task name to :class:`SurvivalPrediction`, :class:`ClassPrediction` or :class:`ValuePrediction`.
         """
         cohort = as_cohort(cohort, backed=True)
-        scores = self._batched(self.fitted_module().forward, self._parts(cohort, harmonise, min_coverage))
+        scores = self._batched(self.fitted_module().forward, self._parts(cohort, harmonise, min_coverage), cohort.n_obs)
         return {t.task.name: decode(t, s, cohort.obs_names) for t, s in zip(self.targets_, scores, strict=True)}
 
     def embed(self, cohort: AnnData, *, harmonise: str | None = None, min_coverage: float = 0.5) -> pd.DataFrame:
         """What all heads read, a DataFrame samples x P; arguments as in :meth:`predict`."""
         cohort, embed = as_cohort(cohort, backed=True), self.fitted_module().embed
-        (embedded,) = self._batched(lambda batch: [embed(batch)], self._parts(cohort, harmonise, min_coverage))
+        (embedded,) = self._batched(
+            lambda batch: [embed(batch)], self._parts(cohort, harmonise, min_coverage), cohort.n_obs
+        )
         return pd.DataFrame(embedded.numpy(), index=cohort.obs_names)
 
     def fitted_module(self) -> MultitaskModule:
@@ -355,18 +357,21 @@ class NeuralEstimator:
                 expression = align_genes(part, self.genes_, min_coverage=min_coverage)
             yield self.inputs(expression)
 
-    def _batched(self, function: Callable, parts: Iterable[Tensor]) -> list[Tensor]:
-        """Each result of ``function`` for all samples, computed batch by batch."""
+    def _batched(self, function: Callable, parts: Iterable[Tensor], n: int) -> list[Tensor]:
+        """Each result of ``function`` for all n samples of the parts, computed batch by batch."""
         device = choose_device(self.device)
         self.module_.to(device).eval()  # not in inference mode: weights moved there could not be differentiated again
-        size = self.settings.batch_size
+        size, results, done = self.settings.batch_size, [], 0
         with torch.inference_mode():
-            batched = [
-                [result.float().cpu() for result in function(inputs[s].to(device))]
-                for inputs in parts
-                for s in batches(len(inputs), size)
-            ]
-        return [torch.cat(parts) for parts in zip(*batched, strict=True)]
+            for inputs in parts:
+                for s in batches(len(inputs), size):
+                    batch = [result.float().cpu() for result in function(inputs[s].to(device))]
+                    # In one piece: small results kept between large temporaries would leave holes in the heap.
+                    results = results or [result.new_empty(n, *result.shape[1:]) for result in batch]
+                    for whole, result in zip(results, batch, strict=True):
+                        whole[done : done + len(result)] = result
+                    done += len(batch[0])
+        return results
 
     # ------------------------------------------------------------------------------------------- saving
 

@@ -146,7 +146,7 @@ def read_gene_sets(path: str | os.PathLike) -> dict[str, list[str]]:
 def _read_parquet(path: Path) -> pd.DataFrame:
     try:
         table = pd.read_parquet(path)
-    except (pa.ArrowInvalid, OSError) as error:
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         message = f"{path}: not a complete parquet file; it was cut short or is of another kind, write it again"
         raise ValueError(message) from error
     has_ids = not isinstance(table.index, pd.RangeIndex)

@@ -3,6 +3,7 @@
 import csv
 import gzip
 import io
+import math
 import numbers
 import re
 import warnings
@@ -149,7 +150,7 @@ def same_text(kept, text):
         return text in MISSING
     if isinstance(kept, str | bool | np.bool_):
         return str(kept).strip() == text
-    return float(kept) == float(text.replace(",", "."))
+    return math.isclose(kept, float(text.replace(",", ".")), rel_tol=1e-15)  # pandas may miss the last bit
 
 
 @once

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -57,7 +58,9 @@ def open_backed(path: Path) -> ad.AnnData:
         raise ValueError(message)
     for part, kind in (("obs", "sample id"), ("var", "gene name")):
         kept[part].index = to_names(kept[part].index, kind, "expression")
-    return ad.AnnData(**kept, filename=path, filemode="r")
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".* names are not unique", category=UserWarning)  # refused later
+        return ad.AnnData(**kept, filename=path, filemode="r")
 
 
 def load(cohort: ad.AnnData, *, samples: np.ndarray | None = None, genes: pd.Index | None = None) -> ad.AnnData:

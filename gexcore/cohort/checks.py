@@ -99,7 +99,7 @@ def check_dates(genes: pd.Index) -> None:
 
 def to_numbers(table: pd.DataFrame) -> pd.DataFrame:
     """The table as float64; text cells, infinite values and values beyond float32 are refused by gene."""
-    numeric = np.array([pd.api.types.is_numeric_dtype(dtype) for dtype in table.dtypes])
+    numeric = np.array([pd.api.types.is_any_real_numeric_dtype(dtype) for dtype in table.dtypes])
     x, wrong = np.empty(table.shape), []
     x[:, numeric] = table.loc[:, numeric].to_numpy("float64", na_value=np.nan)
     for i in np.flatnonzero(~numeric):
