@@ -5,7 +5,7 @@ measured. ``import gexcore as gx`` reaches everything a notebook needs. The modu
 each imports only from floors below its own:
 
 1. ``tables`` read; ``files`` written whole or not at all; ``identifiers`` what kind of name a gene has; ``units`` of
-   follow-up
+   follow-up; ``rows`` that come block by block
 2. ``tasks`` what is predicted; ``losses``; ``multitask`` several gradients, one step; ``attention`` conditioned on
    expression; ``transformer`` over any panel; ``checkpoint`` one file per model; ``streams`` of training samples;
    ``parallel`` processes of one training

@@ -25,13 +25,14 @@ from torch import Tensor, nn
 
 from .checkpoint import read_checkpoint, write_checkpoint
 from .cohort import as_cohort
-from .cohort.backed import drawn, load_rows
+from .cohort.backed import drawn, in_parts, load_rows
 from .cohort.checks import refuse_overlap, refuse_unfitted
 from .cohort.tally import rows_together
 from .genes import align_genes
 from .heads import Head, decode, losses_against_null
 from .multitask import STRATEGIES, choose_strategy
 from .parallel import OneProcess, choose_processes
+from .rows import Rows
 from .scaling import Scaler
 from .tasks import CohortWarning, Prediction, Target, Task, check_tasks, target_from_dict, target_to_dict
 from .training import TrainingSettings, batches, choose_device, choose_settings, seeded
@@ -318,15 +319,13 @@ class NeuralEstimator:
             Task name to :class:`SurvivalPrediction`, :class:`ClassPrediction` or :class:`ValuePrediction`.
         """
         cohort = as_cohort(cohort, backed=True)
-        scores = self._batched(self.fitted_module().forward, self._parts(cohort, harmonise, min_coverage), cohort.n_obs)
+        scores = self._batched(self.fitted_module().forward, self._parts(cohort, harmonise, min_coverage))
         return {t.task.name: decode(t, s, cohort.obs_names) for t, s in zip(self.targets_, scores, strict=True)}
 
     def embed(self, cohort: AnnData, *, harmonise: str | None = None, min_coverage: float = 0.5) -> pd.DataFrame:
         """What all heads read, a DataFrame samples x P; arguments as in :meth:`predict`."""
         cohort, embed = as_cohort(cohort, backed=True), self.fitted_module().embed
-        (embedded,) = self._batched(
-            lambda batch: [embed(batch)], self._parts(cohort, harmonise, min_coverage), cohort.n_obs
-        )
+        (embedded,) = self._batched(lambda batch: [embed(batch)], self._parts(cohort, harmonise, min_coverage))
         return pd.DataFrame(embedded.numpy(), index=cohort.obs_names)
 
     def fitted_module(self) -> MultitaskModule:
@@ -350,28 +349,25 @@ class NeuralEstimator:
             yield self.read(cohort, harmonise=harmonise, min_coverage=min_coverage)
             return
         self.read(load_rows(cohort, drawn(cohort.n_obs, size, self.seed)), min_coverage=min_coverage)
-        for start in range(0, cohort.n_obs, size):
+        for part in in_parts(cohort, size, genes=self.genes_):
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", CohortWarning)  # said of the samples drawn
-                part = load_rows(cohort, np.arange(start, min(start + size, cohort.n_obs)), genes=self.genes_)
                 expression = align_genes(part, self.genes_, min_coverage=min_coverage)
             yield self.inputs(expression)
 
-    def _batched(self, function: Callable, parts: Iterable[Tensor], n: int) -> list[Tensor]:
-        """Each result of ``function`` for all n samples of the parts, computed batch by batch."""
+    def _batched(self, function: Callable, parts: Iterable[Tensor]) -> list[Tensor]:
+        """Each result of ``function``, (B, columns), for all samples of the parts, computed batch by batch."""
         device = choose_device(self.device)
         self.module_.to(device).eval()  # not in inference mode: weights moved there could not be differentiated again
-        size, results, done = self.settings.batch_size, [], 0
+        results: list[Rows] = []
         with torch.inference_mode():
             for inputs in parts:
-                for s in batches(len(inputs), size):
-                    batch = [result.float().cpu() for result in function(inputs[s].to(device))]
-                    # In one piece: small results kept between large temporaries would leave holes in the heap.
-                    results = results or [result.new_empty(n, *result.shape[1:]) for result in batch]
-                    for whole, result in zip(results, batch, strict=True):
-                        whole[done : done + len(result)] = result
-                    done += len(batch[0])
-        return results
+                for s in batches(len(inputs), self.settings.batch_size):
+                    batch = function(inputs[s].to(device))
+                    results = results or [Rows() for _ in batch]
+                    for rows, result in zip(results, batch, strict=True):
+                        rows.add(result.float())
+        return [torch.from_numpy(rows.result()) for rows in results]
 
     # ------------------------------------------------------------------------------------------- saving
 

@@ -22,7 +22,7 @@ from torch import Tensor
 
 from .checkpoint import read_checkpoint, write_checkpoint
 from .cohort import as_cohort
-from .cohort.backed import drawn, load, load_rows, refuse_size
+from .cohort.backed import drawn, in_parts, load, load_rows, refuse_size
 from .cohort.checks import refuse_overlap, refuse_unfitted
 from .cohort.tally import rows_together
 from .genes import align_genes, fill_in
@@ -303,8 +303,7 @@ class GexBERT:
         size = _BATCH * max(1, rows_together(len(self._fitted().genes_)) // _BATCH)
         some = load_rows(cohort, drawn(cohort.n_obs, size, self.seed))
         self.scaler_.check_range(self._aligned(some, min_coverage))
-        for start in range(0, cohort.n_obs, size):
-            part = load_rows(cohort, np.arange(start, min(start + size, cohort.n_obs)), genes=self.genes_)
+        for part in in_parts(cohort, size, genes=self.genes_):
             yield part, self._score(self._aligned(part), part.obs_names)
 
     def _aligned(self, cohort: AnnData, min_coverage: float = 0.0) -> np.ndarray:

@@ -239,8 +239,9 @@ class TxT(NeuralEstimator):
         model.d_embed = config["d_embed"]
         return model
 
-    def _batched(self, function: Callable, parts: Iterable[Tensor], n: int) -> list[Tensor]:
+    def _batched(self, function: Callable, parts: Iterable[Tensor]) -> list[Tensor]:
         if self.module_.encoder.hears_expression():
-            return super()._batched(function, parts, n)
-        first = next(iter(parts))[:1]  # rounding, row by row, must not rank patients that are alike
-        return [result.expand(n, -1) for result in super()._batched(function, [first], 1)]
+            return super()._batched(function, parts)
+        parts = list(parts)  # rounding, row by row, must not rank patients that are alike
+        alike = super()._batched(function, [parts[0][:1]])
+        return [result.expand(sum(map(len, parts)), -1) for result in alike]

@@ -311,7 +311,7 @@ class AUTOSurv(NeuralEstimator):
 
         def coded(part: Tensors) -> Tensors:
             x, clinical, *labels = part
-            (codes,) = self._batched(lambda x: [module.embed(x)], [x], len(x))
+            (codes,) = self._batched(lambda x: [module.embed(x)], [x])
             return torch.cat([codes, clinical], dim=1), *labels
 
         def losses(heads: nn.ModuleList, batch: Tensors) -> Losses:
@@ -333,7 +333,7 @@ class AUTOSurv(NeuralEstimator):
 
     def _risks(self, features: Tensor) -> np.ndarray:
         """Log hazards, (number of tasks, N)."""
-        (scores,) = self._batched(lambda part: [self.module_.log_hazards(part)], [features], len(features))
+        (scores,) = self._batched(lambda part: [self.module_.log_hazards(part)], [features])
         return scores.double().numpy().T
 
     def predict(

@@ -263,7 +263,7 @@ class OmiEmbed(NeuralEstimator):
         alone = replace(s, max_epochs=s.vae_epochs, schedule="constant")
         phases.train(VAE, module.vae, of_vae, data, None, alone)
         # The autoencoder is no part of what is trained next: neither a step nor a batch norm can move it.
-        (codes,) = self._batched(lambda x: [module.embed(x)], [data[0]], len(data[0]))
+        (codes,) = self._batched(lambda x: [module.embed(x)], [data[0]])
         alone = replace(alone, max_epochs=s.head_epochs)
         phases.train("heads", module.heads, of_tasks, (codes, *data[1:]), None, alone)
         phases.train("joint", module, of_all, data, validation, s, strategy=strategy)

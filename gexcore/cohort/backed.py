@@ -78,6 +78,12 @@ def load_rows(cohort: ad.AnnData, samples: np.ndarray, *, genes: Sequence[str] |
     return load(cohort, samples=samples, genes=known) if cohort.isbacked else cohort[samples, known]
 
 
+def in_parts(cohort: ad.AnnData, size: int, *, genes: Sequence[str]) -> Iterator[ad.AnnData]:
+    """All samples of a cohort in their order, ``size`` at a time, as :func:`load_rows` gives them."""
+    for start in range(0, cohort.n_obs, size):
+        yield load_rows(cohort, np.arange(start, min(start + size, cohort.n_obs)), genes=genes)
+
+
 def drawn(n: int, most: int, seed: int) -> np.ndarray:
     """Positions of at most so many of n samples, in ascending order, drawn by chance: all where they are no more."""
     return np.arange(n) if n <= most else np.sort(np.random.default_rng(seed).choice(n, most, replace=False))

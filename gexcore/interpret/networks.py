@@ -22,9 +22,10 @@ from anndata import AnnData
 from torch import Tensor
 
 from ..files import write_file
+from ..rows import Rows
 from ..tasks import first_ids
 from ..txt import TxT
-from .weights import AttentionBlock, Rows, chosen_layers, read_attention
+from .weights import AttentionBlock, chosen_layers, read_attention
 
 EVERYONE = "all"  # the group that every sample belongs to
 

@@ -11,13 +11,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
-import numpy as np
 import pandas as pd
 import torch
 from anndata import AnnData
 from torch import Tensor
 
 from ..cohort import as_cohort
+from ..rows import Rows
 from ..tasks import first_ids
 from ..training import choose_device
 from ..txt import TxT
@@ -212,32 +212,6 @@ class MeanPairAttention:
 
     def result(self) -> pd.DataFrame:
         return self._mean.table(pd.MultiIndex.from_tuples(self.pairs, names=["query", "key"]))
-
-
-class Rows:
-    """Rows that come block by block, in one array.
-
-    Kept one by one, small pieces would come to lie between the large ones that are made for each block and let go, and
-    leave holes in memory that grow with the cohort.
-    """
-
-    def __init__(self):
-        self._n, self._rows = 0, None
-
-    def add(self, rows: Tensor) -> None:
-        """Append (B, columns) to what is there."""
-        rows, end = rows.cpu().numpy(), self._n + len(rows)
-        if self._rows is None or end > len(self._rows):
-            larger = np.empty((2 * max(end, 256), rows.shape[1]), rows.dtype)
-            if self._n:
-                larger[: self._n] = self.result()
-            self._rows = larger
-        self._rows[self._n : end] = rows
-        self._n = end
-
-    def result(self) -> np.ndarray:
-        """All rows, (N, columns): a view, and not a copy."""
-        return self._rows[: self._n]
 
 
 class _MeanOverLayers:
