@@ -363,10 +363,10 @@ found.rename_axis(index=None).map("{:.2f}".format).replace("nan", "")
 # More splits and whole trainings of the last section, from the root of the repository:
 #
 # ```bash
-# python notebooks/run.py 15 -p n_splits 10 -p max_epochs 0 -o elsewhere
+# python notebooks/run.py 09 -p n_splits 10 -p max_epochs 0 -o elsewhere
 # ```
 #
-# All rivals on one cohort are {doc}`16_compare_all_methods`.
+# All rivals on one cohort are {doc}`10_compare_all_methods`.
 #
 # What this chapter claims is checked whenever it runs at its default settings:
 

@@ -377,6 +377,6 @@ glue(
 #   {glue:text}`background_bert:.3f`. (One is what the gene's mean would make.)
 # - Without the linear path, the network has hardly left the training mean after the same number of epochs. Prior,
 #   masking and token make no difference that counts beside that: with the path, each is where the path alone is.
-# - **What to doubt.** A few epochs on 700 patients are not pretraining on thousands; {doc}`12_impute_expression` has
+# - **What to doubt.** A few epochs on 700 patients are not pretraining on thousands; {doc}`20_impute_expression` has
 #   both forms at the size of TCGA. And the choices that the paper leaves open were compared where the linear path
 #   leaves little to do.

@@ -262,7 +262,7 @@ if record:
 # ## Recorded: breast cancers of TCGA
 #
 # The same with the 500 most variable genes of TCGA-BRCA and five models
-# (`notebooks/params/18_perturb_genes.tcga-brca.yaml`); of the paper's three genes only CCL19 is in that table. Overall
+# (`notebooks/params/12_perturb_genes.tcga-brca.yaml`); of the paper's three genes only CCL19 is in that table. Overall
 # survival, in months; the last row is CCL19.
 
 # %%

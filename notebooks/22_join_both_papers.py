@@ -70,7 +70,7 @@ pd.Series({"train": train.n_obs, "val": val.n_obs, "test": test.n_obs}, name="sa
 # ## Without labels
 #
 # GexBERT is fitted three times: as it is, with steps too small to move a weight, and without its linear path
-# ({doc}`09_pretrain_gexbert`).
+# ({doc}`17_pretrain_gexbert`).
 
 # %%
 settings = {"preset": "quick", "seed": seed, "max_epochs": max_epochs}

@@ -96,7 +96,7 @@ scores.pivot(index="model", columns=["task", "metric"], values="value").loc[
 # ## The case study
 #
 # Clusters of the subtype in what the heads of the first network read (`model.embed`); cluster 1 has the lower predicted
-# risk, and {doc}`20_contrast_patient_groups` says more about such clusters. Attention is given in even shares: 1 is
+# risk, and {doc}`14_contrast_patient_groups` says more about such clusters. Attention is given in even shares: 1 is
 # what every gene would get if attention were spread evenly over all genes.
 
 # %% tags=["nbval-ignore-output"]
@@ -373,7 +373,7 @@ if record:
 # ## Recorded: breast cancers of TCGA
 #
 # The same with the 500 most variable genes of the hallmark sets in TCGA-BRCA
-# (`notebooks/params/21_follow_one_pair.tcga-brca.yaml`), for 236 test patients with Luminal A cancers. SERPINE1 is not
+# (`notebooks/params/15_follow_one_pair.tcga-brca.yaml`), for 236 test patients with Luminal A cancers. SERPINE1 is not
 # among the 1558 genes of that table. The pair is PLAU and PLAUR, its receptor; both were added to the chosen genes.
 
 # %%

@@ -446,7 +446,7 @@ glue(
 # ## Recorded: full training, twenty seeds
 #
 # The same on `demo` with twenty seeds of each kind, all trained as long as the preset trains
-# (`params/19_compare_attention.yaml`).
+# (`params/13_compare_attention.yaml`).
 
 
 # %%
@@ -471,7 +471,7 @@ mean_areas(of_twenty)
 #
 # 956 breast cancers of TCGA {cite}`tcga2012`, gene vectors from STRING {cite}`szklarczyk2023`, hallmark sets; overall
 # survival alone and together with PAM50, tumour stage and age; the 500 genes that vary most in training; four seeds
-# (`params/19_compare_attention.tcga-brca.yaml`).
+# (`params/13_compare_attention.tcga-brca.yaml`).
 
 # %%
 over_seeds(recorded("attention_pairs", "tcga_brca"))

@@ -330,7 +330,7 @@ if record:
 # ## Recorded: Luminal A breast cancers of TCGA
 #
 # The same notebook on TCGA-BRCA, a thousand genes, the hallmark sets
-# (`notebooks/params/20_contrast_patient_groups.tcga-brca.yaml`). The paper used SCAN-B, whose survival data are larger
+# (`notebooks/params/14_contrast_patient_groups.tcga-brca.yaml`). The paper used SCAN-B, whose survival data are larger
 # and better followed.
 #
 # ```{figure} recorded/patient_groups_tcga_brca.png
@@ -390,5 +390,5 @@ glue("n_own", own.n_obs, display=False)
 # - **Many small p values are no evidence here.** The clusters were made from what the model computes of a patient, and
 #   so is attention. They differ by construction, and chance is the wrong thing to hold them against.
 # - **What to doubt.** One division, one model, one seed. The threshold and the limit for hubs are choices: with the
-#   paper's threshold this model has hardly a network. {doc}`22_question_attention` asks how much of an attention
+#   paper's threshold this model has hardly a network. {doc}`16_question_attention` asks how much of an attention
 #   network survives another seed.

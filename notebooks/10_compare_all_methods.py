@@ -136,8 +136,8 @@ shown
 # other protocols are parameter files too:
 #
 # ```bash
-# python notebooks/run.py 16 -p cohort transbig -p tasks "dmfs grade age" -p max_epochs 0 -o elsewhere
-# python notebooks/run.py 16 -f notebooks/params/16_compare_all_methods.yaml -o elsewhere
+# python notebooks/run.py 10 -p cohort transbig -p tasks "dmfs grade age" -p max_epochs 0 -o elsewhere
+# python notebooks/run.py 10 -f notebooks/params/10_compare_all_methods.yaml -o elsewhere
 # ```
 #
 # What this chapter claims is checked whenever it runs at its default settings:

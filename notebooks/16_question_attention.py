@@ -9,11 +9,11 @@
 # Beside them it perturbs genes and looks at the predicted risk (Figure S4). The two were not compared.
 #
 # **Method.** Five readings of a gene from the same models: the attention it receives, how many edges leave and reach
-# it in the attention networks ({doc}`20_contrast_patient_groups`), and two readings of what it does to the predicted
-# risk, integrated gradients {cite}`sundararajan2017` and perturbation ({doc}`18_perturb_genes`). Each is held against
+# it in the attention networks ({doc}`14_contrast_patient_groups`), and two readings of what it does to the predicted
+# risk, integrated gradients {cite}`sundararajan2017` and perturbation ({doc}`12_perturb_genes`). Each is held against
 # expression and the network of genes, against the others, against what was planted in `demo`, against models of other
 # seeds, and against models that had nothing to learn or learned nothing {cite}`adebayo2018`.
-# {doc}`13_read_attention` asked the like of GexBERT, whose attention differs between cancer types; here it is one
+# {doc}`21_read_attention` asked the like of GexBERT, whose attention differs between cancer types; here it is one
 # number per gene, and the outcome is survival.
 
 # %% tags=["parameters"]
@@ -472,7 +472,7 @@ if len(areas):
 # ## Recorded: full training, eight seeds
 #
 # The same on `demo` with eight seeds, trained as long as the preset trains, with the genes of all test patients
-# perturbed (`params/22_question_attention.yaml`).
+# perturbed (`params/16_question_attention.yaml`).
 
 
 # %%
@@ -499,7 +499,7 @@ closing(*at_length)
 # ## Recorded: breast cancers of TCGA
 #
 # 956 breast cancers {cite}`tcga2012`, gene vectors from STRING {cite}`szklarczyk2023`, the 500 genes that vary most in
-# training, three seeds and twelve epochs (`params/22_question_attention.tcga-brca.yaml`). What is true is not known
+# training, three seeds and twelve epochs (`params/16_question_attention.tcga-brca.yaml`). What is true is not known
 # there.
 
 # %%
@@ -539,7 +539,7 @@ glue("effect_seeds_full", float(low), display=False)
 #   ({glue:text}`rho_effect_seeds:.2f`; the direction of an effect does, {glue:text}`rho_signed_seeds:.2f`). After full
 #   training it does ({glue:text}`effect_seeds_full:.2f`, with sign {glue:text}`signed_full:.2f`), where attention still
 #   does not ({glue:text}`seeds_full:.2f`). Their mean over models tells more than a single one (area
-#   {glue:text}`area_mean:.2f`), which is why {doc}`18_perturb_genes` takes many. And the C-index of each gene alone
+#   {glue:text}`area_mean:.2f`), which is why {doc}`12_perturb_genes` takes many. And the C-index of each gene alone
 #   does better than either ({glue:text}`area_alone:.2f`).
 # - **Hubs are not regulators.** The area of out-degree for the planted regulators is {glue:text}`area_hubs:.2f`, within
 #   what random genes give ({glue:text}`area_hubs_low:.2f` to {glue:text}`area_hubs_high:.2f`), though they have most

@@ -39,7 +39,7 @@ names = sorted(cancer_type.unique())
 # %% [markdown]
 # ## Three networks
 #
-# - The `quick` preset. It has a *linear path* ({doc}`09_pretrain_gexbert`) that restores most of what can be restored;
+# - The `quick` preset. It has a *linear path* ({doc}`17_pretrain_gexbert`) that restores most of what can be restored;
 #   attention is left with the rest.
 # - The paper's *form*, in which the encoder has to do everything. It is small here, and reads values in place of
 #   levels, without which it would not learn anything in so few epochs.
@@ -383,7 +383,7 @@ glue(
 # - The preprint's claim **does not hold here**. Attention is where a network looks for what it does not have yet; in
 #   these models it says little about what the network, or biology, makes of a gene {cite}`jain2019`.
 # - **What to doubt.** The networks are small. The encoder of the quick model refines a linear path, and the paper's
-#   form has only begun to learn in these epochs; `params/13_read_attention.yaml` has it at full size. Attention was
+#   form has only begun to learn in these epochs; `params/21_read_attention.yaml` has it at full size. Attention was
 #   averaged over layers and heads, and one head may know more than the mean of all. And the simulation gives every
 #   gene of a module a level of its own: in real tumours whole pathways are up or down together, attention follows
 #   expression, and its list *will* be enriched in them. That is the case in which only the comparison with expression

@@ -59,7 +59,7 @@ print(f"{data.n_obs} patients, {splits[0][0].n_vars} genes, {len(sets)} gene set
 # %% [markdown]
 # ## Random features
 #
-# The expression term is one more column of query and key ({doc}`25_measure_speed`), so all of a score is an inner product,
+# The expression term is one more column of query and key ({doc}`23_measure_speed`), so all of a score is an inner product,
 # $q'_i \cdot k'_j$. For $w$ drawn from a normal distribution,
 #
 # $$ e^{q' \cdot k'} = \mathrm{E}\;\phi_w(q')\,\phi_w(k'), $$

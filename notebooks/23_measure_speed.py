@@ -278,7 +278,7 @@ compiled.round(2)
 # ## Reading attention
 #
 # To read attention the weights have to be written out after all, layer by layer and a chunk of patients at a time, and
-# are summed as they come ({doc}`13_read_attention`). Memory does not grow with the cohort. On one core, for the paper's
+# are summed as they come ({doc}`21_read_attention`). Memory does not grow with the cohort. On one core, for the paper's
 # network on 1000 genes, beside the seconds in which the same network predicts the same patients:
 
 # %%
