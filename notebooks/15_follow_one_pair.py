@@ -22,7 +22,7 @@ gene_a: str = "HYPOX_02"  # the pair that is followed
 gene_b: str = "METAB_02"
 seed: int = 0  # of the division, the models and the shuffles
 n_layers: int = 2  # of TxT
-max_epochs: int = 0  # of TxT; 0 leaves it to the preset
+max_epochs: int = 25  # of TxT; 0 leaves it to the preset
 n_genes: int = 0  # those of the gene sets that vary most in training; 0: all
 n_pairs: int = 2000  # drawn at random, to compare with
 n_alone: int = 20  # of these, read once more without all other genes
@@ -403,7 +403,7 @@ shown.round(2).map("{:g}".format).replace("nan", "")
 # %%
 shares = counts.set_index("network")
 settings_shown = (cohort, subtype, gene_a, gene_b, n_layers, max_epochs, n_genes)
-if settings_shown == ("demo", "hormonal", "HYPOX_02", "METAB_02", 2, 0, 0):
+if settings_shown == ("demo", "hormonal", "HYPOX_02", "METAB_02", 2, 25, 0):
     told = explained.set_index("attention")
     assert told.iloc[-1]["the network, these two alone"] > 0.7
     assert told.iloc[-1]["and their product"] > told.iloc[-1]["both genes"] > 0.2

@@ -87,7 +87,9 @@ METHODS = {
     "probabilistic PCA": B.ProbabilisticPCA,
     "Gaussian": B.GaussianConditional,
     "denoising autoencoder": B.DenoisingAutoencoder,
-    "variational autoencoder": B.VariationalAutoencoder,
+    "variational autoencoder": functools.partial(
+        B.VariationalAutoencoder, max_epochs=80
+    ),
     "GexBERT, linear path alone": functools.partial(B.MixtureOfFactors, **groups),
     "GexBERT": functools.partial(
         gx.GexBERT,

@@ -16,7 +16,7 @@
 # %% tags=["parameters"]
 seed: int = 0  # of the division, the models and the shuffles
 max_epochs: int = 4  # of the quick preset
-paper_epochs: int = 12  # of the paper's form
+paper_epochs: int = 8  # of the paper's form
 full_size: bool = False  # the paper's form with its levels at full size: hours
 n_top: int = 20  # genes of each cancer type whose sets are looked at
 n_shuffles: int = 1000
@@ -324,7 +324,7 @@ agreement.T.rename(
 # %%
 of_attention = found[found.index.get_level_values(1) != ""]
 by_attention = counts.drop(index="co-expression")
-if (seed, max_epochs, paper_epochs, full_size, n_top) == (0, 4, 12, False, 20):
+if (seed, max_epochs, paper_epochs, full_size, n_top) == (0, 4, 8, False, 20):
     assert (rho["received", "mean"].abs() < 0.5).all()
     assert rho.loc[("quick", "summary"), ("difference", "difference")] < -0.7
     assert min(beyond["untrained"], beyond["quick"]) > 10
