@@ -9,18 +9,19 @@
 # far expression was shifted, and what "consistent" means, it does not say.
 #
 # **Method.** Every gene of test patients is raised and lowered by one standard deviation of the training patients, all
-# other genes as they are, and all tasks are predicted again. This asks the model, not the patient: no
-# cell lets one gene change alone. The effect of *one step up* is half the difference between up and down. It is
-# averaged over test patients, and over models trained on different divisions of the patients, since one network may
-# be an accident of its start. The interval and the test over models are the ones this book uses for scores, corrected
-# for divisions that overlap {cite}`nadeau2003`. In `demo` it is known which genes raise and which lower the {term}`hazard`.
+# other genes as they are, and all tasks are predicted again. This asks the model, not the patient: no cell lets one
+# gene change alone. The effect of *one step up* is half the difference between up and down. It is averaged over test
+# patients, and over models trained on different divisions of the patients, since one network may be an accident of its
+# start. The interval and the test over models are the ones this book uses for scores, corrected for divisions that
+# overlap {cite}`nadeau2003`. In `demo` it is known which genes raise and which lower the {term}`hazard`.
 #
 # :::{admonition} After this chapter you can
 # :class: goals
 #
 # - read the effect of a gene on a predicted risk, in months, with its interval over models;
 # - say why such an effect describes the model and not a treatment;
-# - hold a list of genes against planted truth and against {term}`permuted labels`, and say what neither of them rules out.
+# - hold a list of genes against planted truth and against {term}`permuted labels`, and say what neither of them rules
+#   out.
 # :::
 
 # %% tags=["parameters"]
@@ -422,9 +423,9 @@ if truth is not None:
 #   no effect at all. All models saw the same four hundred patients, and what is an accident of these patients is found
 #   by each of them. Nothing that stays within one cohort can correct for it.
 # - **On breast cancers of TCGA** CCL19 raised lowers the risk, as the paper found: by all five models for progression
-#   ({glue:text}`ccl19_pfi:.1f` months), by three of five for death ({glue:text}`ccl19_os:.1f`, and the interval holds zero).
-#   No single gene has a q below 0.05. Among sets, the genes of the estrogen response lower the risk of death, and the
-#   probabilities of the subtypes follow proliferation and estrogen response as every textbook has it.
+#   ({glue:text}`ccl19_pfi:.1f` months), by three of five for death ({glue:text}`ccl19_os:.1f`, and the interval holds
+#   zero). No single gene has a q below 0.05. Among sets, the genes of the estrogen response lower the risk of death,
+#   and the probabilities of the subtypes follow proliferation and estrogen response as every textbook has it.
 #
 # **The paper reports** consistent effects that agree with what is known of three genes. That effects are consistent
 # holds here: nearly all large ones have the same sign in all models. That they are *right* follows only as far as the

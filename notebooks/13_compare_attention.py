@@ -3,10 +3,10 @@
 #
 # **Question.** Does learning clinical features move the attention of TxT to genes that matter to them?
 #
-# **The paper reports** {cite}`koo2025` that it does. For each gene the {term}`attention` it receives in a multitask model
-# is compared with that in a model of survival alone: a t-test per gene, {term}`false discovery rate` below 0.05, and the
-# genes that gain are tested for pathways (Figure S2). For overall survival, epithelial-mesenchymal transition and TNF-alpha
-# signalling come out, which is taken for "a clear biological basis for improved survival prediction".
+# **The paper reports** {cite}`koo2025` that it does. For each gene the {term}`attention` it receives in a multitask
+# model is compared with that in a model of survival alone: a t-test per gene, {term}`false discovery rate` below 0.05,
+# and the genes that gain are tested for pathways (Figure S2). For overall survival, epithelial-mesenchymal transition
+# and TNF-alpha signalling come out, which is taken for "a clear biological basis for improved survival prediction".
 #
 # **Method.** The paper's test, and then the same test where clinical features cannot be the cause: between two models
 # of survival alone that differ in their seed, on labels dealt to the patients at random, and between networks that
@@ -390,9 +390,9 @@ if cohort in ("demo",):
 # %% [markdown]
 # :::{caption}
 # :alt: Four panels of dots, for subtype, grade, age and size, with a row for each kind of pair and a grey band around an area of 0.5. In every row, that of the paper's pairs included, dots lie on both sides of the band or below it; only untrained networks from random vectors stay mostly within.
-# Do genes tied to a clinical feature of `demo` gain attention? One dot per pair of networks, three seeds (two for permuted
-# labels); across: the area under the ROC curve. Grey: the range of 95 percent of as many genes drawn at random. The
-# paper's pairs lie where those of untrained networks lie.
+# Do genes tied to a clinical feature of `demo` gain attention? One dot per pair of networks, three seeds (two for
+# permuted labels); across: the area under the ROC curve. Grey: the range of 95 percent of as many genes drawn at
+# random. The paper's pairs lie where those of untrained networks lie.
 # :::
 #
 # Drawn genes have nothing in common; genes of a module have similar gene vectors, and go up or down together in any
@@ -576,11 +576,11 @@ glue("fair_change", float(change), display=False)
 #
 # :::{dropdown} Solution
 # The weights of a query $i$ come from a softmax, $\sum_j \alpha_{ij} = 1$. Gene $j$ receives
-# $r_j = \tfrac1G \sum_i \alpha_{ij}$, so $\sum_j r_j = \tfrac1G \sum_i \sum_j \alpha_{ij} = \tfrac1G \cdot G = 1$; means
-# over heads, layers and patients keep the sum. The mean is the {term}`even share` $1/G$ in every network, and the
-# differences between two networks sum to zero. What some genes lose others gain: unless two networks attend exactly alike,
-# some genes gain, and with enough patients they will be found. That genes gain is no finding. Which ones, again and again,
-# would be.
+# $r_j = \tfrac1G \sum_i \alpha_{ij}$, so $\sum_j r_j = \tfrac1G \sum_i \sum_j \alpha_{ij} = \tfrac1G \cdot G = 1$;
+# means over heads, layers and patients keep the sum. The mean is the {term}`even share` $1/G$ in every network, and the
+# differences between two networks sum to zero. What some genes lose others gain: unless two networks attend exactly
+# alike, some genes gain, and with enough patients they will be found. That genes gain is no finding. Which ones, again
+# and again, would be.
 # :::
 #
 # :::{admonition} Exercise 3

@@ -4,11 +4,11 @@
 # **Question.** Within one subtype some patients do well and some do not. Do gene networks read from attention tell
 # what sets them apart?
 #
-# **The paper reports** {cite}`koo2025` that they do (Figure 5). Patients with Luminal A breast cancer ({term}`PAM50`) fall
-# into two clusters in the {term}`latent space` of the multitask model, and the clusters differ in survival. Hub and
-# attractor genes of the {term}`attention networks <attention network>` of the better cluster are enriched in inflammatory
-# response, those of the worse one in coagulation and epithelial-mesenchymal transition; box plots of expression fit that
-# picture.
+# **The paper reports** {cite}`koo2025` that they do (Figure 5). Patients with Luminal A breast cancer ({term}`PAM50`)
+# fall into two clusters in the {term}`latent space` of the multitask model, and the clusters differ in survival. Hub
+# and attractor genes of the {term}`attention networks <attention network>` of the better cluster are enriched in
+# inflammatory response, those of the worse one in coagulation and epithelial-mesenchymal transition; box plots of
+# expression fit that picture.
 #
 # **Method.** The paper's, step by step, one panel after the other and then all in one figure. Its code for this part
 # was never published. What the text leaves open is named: how far above the mean the degree of a hub lies, and that
@@ -160,10 +160,10 @@ plt.show()
 # %% [markdown]
 # :::{caption}
 # :alt: Two networks drawn as wheels. Cluster 1: ESTRO_17 in the middle, with blue arrows to some fifteen genes of many modules around it and one orange arrow towards it. Cluster 2: AGING_03 in the middle, with more arrows among the genes around it.
-# The gene with the strongest edges of each cluster, in the middle, and its neighbours; drawn are the edges that at least
-# half of the cluster's patients have. Blue: the outer gene attends to the one in the middle. Orange: the one in the middle
-# attends to the outer one. Grey: edges between neighbours. The genes around belong to many modules: an edge is no sign of
-# a common pathway.
+# The gene with the strongest edges of each cluster, in the middle, and its neighbours; drawn are the edges that at
+# least half of the cluster's patients have. Blue: the outer gene attends to the one in the middle. Orange: the one in
+# the middle attends to the outer one. Grey: edges between neighbours. The genes around belong to many modules: an edge
+# is no sign of a common pathway.
 # :::
 #
 # For Cytoscape, Gephi or igraph: `gx.interpret.write_network(networks.graph("2"), "cluster_2.graphml")`.
@@ -187,9 +187,9 @@ plt.show()
 # %% [markdown]
 # :::{caption}
 # :alt: Two volcano plots, hubs and attractors. Nearly all genes lie at the bottom, at a q of 1. Three orange dots stand above the line at the right, two hubs and one attractor, all of the module AGING.
-# How often each gene is a hub (left) or an attractor (right) in cluster 2 against cluster 1. Across: logarithm of the ratio
-# of the shares of patients, to base 2; upwards: minus the logarithm of q. Dashed lines: twice the share, and q of 0.05.
-# Larger dots stand for several genes with the same counts. Few genes get beyond the lines; they are named.
+# How often each gene is a hub (left) or an attractor (right) in cluster 2 against cluster 1. Across: logarithm of the
+# ratio of the shares of patients, to base 2; upwards: minus the logarithm of q. Dashed lines: twice the share, and q of
+# 0.05. Larger dots stand for several genes with the same counts. Few genes get beyond the lines; they are named.
 # :::
 
 # %% tags=["nbval-ignore-output"]
@@ -220,9 +220,9 @@ plt.show()
 # %% [markdown]
 # :::{caption}
 # :alt: Two bar charts of gene sets. Cluster 1 has no core genes and no bars. In cluster 2 one set, AGING, has a blue bar beyond the dashed line; all its core genes are members; all other sets have none.
-# Gene sets enriched among the core genes of either cluster: bars are minus the logarithm of q, blue beyond the dashed line
-# at 0.05; at the right the core genes in the set, of its members. A cluster without core genes has no bars, and sets
-# without core genes stand in no particular order.
+# Gene sets enriched among the core genes of either cluster: bars are minus the logarithm of q, blue beyond the dashed
+# line at 0.05; at the right the core genes in the set, of its members. A cluster without core genes has no bars, and
+# sets without core genes stand in no particular order.
 # :::
 #
 # ## F to H. Expression
@@ -450,11 +450,12 @@ glue("n_own", own.n_obs, display=False)
 # :::
 #
 # :::{dropdown} Solution
-# The random clusters differ in nothing, those of the latent space in whatever the model computes, and attention is part of
-# that computation. Two groups that were formed by what a model makes of expression will differ in expression and in
-# attention, with or without any bearing on survival. A fair comparison leaves everything but the claim in place: the same
-# steps with a second {term}`seed`, with a model of {term}`permuted labels`, with an untrained one
-# ({doc}`16_question_attention`), or groups made by outcome in patients whom neither the model nor the clusters have seen.
+# The random clusters differ in nothing, those of the latent space in whatever the model computes, and attention is part
+# of that computation. Two groups that were formed by what a model makes of expression will differ in expression and in
+# attention, with or without any bearing on survival. A fair comparison leaves everything but the claim in place: the
+# same steps with a second {term}`seed`, with a model of {term}`permuted labels`, with an untrained one
+# ({doc}`16_question_attention`), or groups made by outcome in patients whom neither the model nor the clusters have
+# seen.
 # :::
 #
 # :::{admonition} Exercise 2
@@ -466,16 +467,16 @@ glue("n_own", own.n_obs, display=False)
 #
 # :::{dropdown} Solution
 # The weights of a gene that attends sum to 1, so fewer than $G/t$ of them can exceed $t/G$. With 1000 genes 0.01 is ten
-# even shares ($t = 10$), and fewer than 100 edges can reach a gene, a tenth of all. With 200 genes 0.01 is two even shares,
-# and up to 99 can, half of all: the same number would mean something else, which is why the threshold is given in even
-# shares here. Edges of several heads and layers are joined, so that a network may have more. Edges that leave a gene have
-# no such bound: all $G$ genes may attend to it.
+# even shares ($t = 10$), and fewer than 100 edges can reach a gene, a tenth of all. With 200 genes 0.01 is two even
+# shares, and up to 99 can, half of all: the same number would mean something else, which is why the threshold is given
+# in even shares here. Edges of several heads and layers are joined, so that a network may have more. Edges that leave a
+# gene have no such bound: all $G$ genes may attend to it.
 # :::
 #
 # :::{admonition} Exercise 3
 # :class: exercise
-# The limit for hubs and attractors could not be read in the text of the paper at hand; two standard deviations are assumed
-# (`n_sd`). Count the core genes for limits from 1 to 3, and how many of them belong to the module AGING.
+# The limit for hubs and attractors could not be read in the text of the paper at hand; two standard deviations are
+# assumed (`n_sd`). Count the core genes for limits from 1 to 3, and how many of them belong to the module AGING.
 # :::
 #
 # :::{dropdown} Solution
@@ -508,8 +509,8 @@ glue("n_own", own.n_obs, display=False)
 #   so is attention. They differ by construction, and chance is the wrong thing to hold them against.
 #
 # **The paper reports** that the networks of the two clusters point to inflammation, coagulation and the mesenchymal
-# transition. That clusters of different survival can be found, and core genes between them, holds in `demo`; **the paper's
-# finding is not seen** in TCGA. Its cohort, SCAN-B, is larger, and was not read here.
+# transition. That clusters of different survival can be found, and core genes between them, holds in `demo`; **the
+# paper's finding is not seen** in TCGA. Its cohort, SCAN-B, is larger, and was not read here.
 #
 # **What to doubt.** One division, one model, one seed. The threshold and the limit for hubs are choices: with the
 # paper's threshold this model has hardly a network. {doc}`16_question_attention` asks how much of an attention

@@ -76,9 +76,10 @@ print(f"{test.n_obs} test patients, {own.n_obs} of them {subtype}; {test.n_vars}
 # %% [markdown]
 # ## Three networks
 #
-# The {term}`preset` `quick` with several layers of four {term}`heads <head>`. It is trained twice, from two seeds, and once it is left as it
-# was before its training: its steps are too small to move a weight. The first network is the one of the case study,
-# the other two are there to doubt it {cite}`adebayo2018`. The untrained one starts from the same weights as the first.
+# The {term}`preset` `quick` with several layers of four {term}`heads <head>`. It is trained twice, from two seeds, and
+# once it is left as it was before its training: its steps are too small to move a weight. The first network is the one
+# of the case study, the other two are there to doubt it {cite}`adebayo2018`. The untrained one starts from the same
+# weights as the first.
 
 # %% tags=["nbval-ignore-output"]
 settings = {"preset": "quick", "n_layers": n_layers, "n_heads": 4}
@@ -372,9 +373,9 @@ plt.show()
 #
 # ## Does attention find what was planted?
 #
-# Three pairs have a product term in the {term}`hazard` of `demo`. Where do they stand among the random pairs, by attention and
-# by the size of its t? In percent of the random directions that are below: 50 is the middle, 100 the top, and the mean
-# of three pairs drawn at random lies between 27 and 73 in about 95 of 100 cases.
+# Three pairs have a product term in the {term}`hazard` of `demo`. Where do they stand among the random pairs, by
+# attention and by the size of its t? In percent of the random directions that are below: 50 is the middle, 100 the top,
+# and the mean of three pairs drawn at random lies between 27 and 73 in about 95 of 100 cases.
 
 # %% tags=["hide-input", "nbval-ignore-output"]
 ranks = {}
@@ -506,16 +507,17 @@ if cohort in ("demo",):
 #
 # :::{admonition} Exercise 1
 # :class: exercise
-# Two genes have the standardised expression $(-1, -1)$ and $(1, 1)$ in the patients of one group, $(-1, 1)$ and $(1, -1)$ in
-# those of the other, half of the patients each. Compare the groups by the mean of either gene, and by the mean of the
-# product. What does this say about attention that differs where neither gene does?
+# Two genes have the standardised expression $(-1, -1)$ and $(1, 1)$ in the patients of one group, $(-1, 1)$ and
+# $(1, -1)$ in those of the other, half of the patients each. Compare the groups by the mean of either gene, and by the
+# mean of the product. What does this say about attention that differs where neither gene does?
 # :::
 #
 # :::{dropdown} Solution
-# The mean of either gene is 0 in both groups; no t-test of single genes finds anything. The mean of the product is 1 in the
-# first group and $-1$ in the second. TxT's attention contains the product of two expressions, $c_h g_i g_j$
-# ({doc}`02_build_txt`), so it would differ. A linear model that is given the product would find it just as well. Attention
-# that differs says that a function of two numbers differs, and whether it has to do with the outcome remains to be shown.
+# The mean of either gene is 0 in both groups; no t-test of single genes finds anything. The mean of the product is 1 in
+# the first group and $-1$ in the second. TxT's attention contains the product of two expressions, $c_h g_i g_j$
+# ({doc}`02_build_txt`), so it would differ. A linear model that is given the product would find it just as well.
+# Attention that differs says that a function of two numbers differs, and whether it has to do with the outcome remains
+# to be shown.
 # :::
 #
 # :::{admonition} Exercise 2

@@ -1,18 +1,18 @@
 # %% [markdown]
 # # Question attention
 #
-# **Question.** If the {term}`attention` of TxT is to explain a prediction, which tests would an explanation have to pass, and
-# does it pass them?
+# **Question.** If the {term}`attention` of TxT is to explain a prediction, which tests would an explanation have to
+# pass, and does it pass them?
 #
 # **The paper reports** {cite}`koo2025` attention as an explanation throughout: hub and attractor genes of networks read
 # from it are taken for what sets patients apart, and genes that receive more of it for what a model gives priority to.
 # Beside them it perturbs genes and looks at the predicted risk (Figure S4). The two were not compared.
 #
-# **Method.** Five readings of a gene from the same models: the attention it receives, how many edges leave and reach
-# it in the {term}`attention networks <attention network>` ({doc}`14_contrast_patient_groups`), and two readings of what it
-# does to the predicted risk, {term}`integrated gradients` and {term}`perturbation` ({doc}`12_perturb_genes`). Each is held against
-# expression and the network of genes, against the others, against what was planted in `demo`, against models of other
-# seeds, and against models that had nothing to learn or learned nothing {cite}`adebayo2018`.
+# **Method.** Five readings of a gene from the same models: the attention it receives, how many edges leave and reach it
+# in the {term}`attention networks <attention network>` ({doc}`14_contrast_patient_groups`), and two readings of what it
+# does to the predicted risk, {term}`integrated gradients` and {term}`perturbation` ({doc}`12_perturb_genes`). Each is
+# held against expression and the network of genes, against the others, against what was planted in `demo`, against
+# models of other seeds, and against models that had nothing to learn or learned nothing {cite}`adebayo2018`.
 # {doc}`21_read_attention` asked the like of GexBERT, whose attention differs between cancer types; here it is one
 # number per gene, and the outcome is survival.
 #
@@ -76,9 +76,9 @@ print(f"{train.n_obs} patients to train, {test.n_obs} to read, {len(genes)} gene
 # ## The models
 #
 # The {term}`preset` `quick` with four heads, on all tasks, started from vectors of the gene network as in the paper. Of
-# each {term}`seed` one on the labels as they are; of some seeds one on *permuted* labels, the clinical rows of training and
-# validation patients dealt anew ({term}`permuted labels`); and one *untrained*, whose steps are too small to move a weight. Models of the same
-# seed start from the same weights.
+# each {term}`seed` one on the labels as they are; of some seeds one on *permuted* labels, the clinical rows of training
+# and validation patients dealt anew ({term}`permuted labels`); and one *untrained*, whose steps are too small to move a
+# weight. Models of the same seed start from the same weights.
 
 # %% tags=["hide-input", "nbval-ignore-output"]
 settings = {"preset": "quick", "n_heads": 4, "d_model": 32, "d_ff": 64}
@@ -107,12 +107,12 @@ gx.comparison.mean_scores(gx.comparison.headlines(scores)).T.round(3)
 # %% [markdown]
 # ## The readings
 #
-# An edge of an attention network needs three times an {term}`even share` here: ten times, the paper's threshold, leaves hardly
-# an edge in so small a model. *Out-degree* is the mean number of genes that attend to a gene so strongly,
+# An edge of an attention network needs three times an {term}`even share` here: ten times, the paper's threshold, leaves
+# hardly an edge in so small a model. *Out-degree* is the mean number of genes that attend to a gene so strongly,
 # *in-degree* of those it attends to. Integrated gradients and effects of perturbation count without their sign. An
 # untrained TxT predicts the same for everybody, since its heads start at the null prediction; there is no prediction to
-# explain, and of these two nothing is read. The table shows how far each reading sets genes apart, in shares of its mean
-# over genes:
+# explain, and of these two nothing is read. The table shows how far each reading sets genes apart, in shares of its
+# mean over genes:
 
 
 # %% tags=["hide-input", "nbval-ignore-output"]
@@ -224,9 +224,9 @@ plt.show()
 # %% [markdown]
 # :::{caption}
 # :alt: A square of rank correlations. Attention received and out-degree agree, 0.69; integrated gradients and perturbation agree, 0.85; all correlations between the three readings of attention and the two of the prediction are close to zero.
-# Rank correlation over the genes of `demo` between five readings of the same model, the mean over seeds; red is agreement,
-# white none. Two blocks that have nothing to do with each other: what is read from attention, and what is read from the
-# predicted risk.
+# Rank correlation over the genes of `demo` between five readings of the same model, the mean over seeds; red is
+# agreement, white none. Two blocks that have nothing to do with each other: what is read from attention, and what is
+# read from the predicted risk.
 # :::
 #
 # ## Against other seeds, other labels, and no training
@@ -278,9 +278,9 @@ plt.show()
 # :::{caption}
 # :alt: A table of rank correlations in colours. Attention received, out-degree and in-degree are dark red, about 0.9, against other labels and against no training, and white against another seed. Integrated gradients and perturbation are white everywhere; perturbation with sign reaches 0.44 against another seed.
 # Rank correlation over genes between a reading of a trained model and the same reading of another model, the mean over
-# couples of models. *With sign*: whether a gene raises or lowers the risk counts as well; attention has no sign to compare.
-# Grey: cannot be read. An explanation should be red in the first column and white in the others. The readings of attention
-# are the other way round: they belong to the start of the network.
+# couples of models. *With sign*: whether a gene raises or lowers the risk counts as well; attention has no sign to
+# compare. Grey: cannot be read. An explanation should be red in the first column and white in the others. The readings
+# of attention are the other way round: they belong to the start of the network.
 # :::
 #
 # ## Against what was planted
@@ -346,11 +346,11 @@ if len(areas):
 # %% [markdown]
 # :::{caption}
 # :alt: Three panels of dots with a grey band around an area of 0.5. For the two questions about the hazard, attention received and the degrees lie within the band or below it, integrated gradients and perturbation mostly above it. For regulators no reading lies above the band; the number of partners in the network lies at 1.
-# How well each reading finds what was planted in `demo`; across: area under the ROC curve, 1 if all genes sought come first,
-# 0.5 if they stand anywhere. Blue dots: one trained model each. Crosses: permuted labels. Orange: the readings of the
-# trained models averaged first. Squares: no model at all. Grey: the range of 95 percent of as many genes drawn at random.
-# What is read from the prediction finds the genes of the hazard; what is read from attention finds neither them nor the
-# regulators.
+# How well each reading finds what was planted in `demo`; across: area under the ROC curve, 1 if all genes sought come
+# first, 0.5 if they stand anywhere. Blue dots: one trained model each. Crosses: permuted labels. Orange: the readings
+# of the trained models averaged first. Squares: no model at all. Grey: the range of 95 percent of as many genes drawn
+# at random. What is read from the prediction finds the genes of the hazard; what is read from attention finds neither
+# them nor the regulators.
 # :::
 #
 # The hubs question in numbers: the area of the regulators for every trained model, and the share of random sets that
@@ -524,8 +524,9 @@ draw_areas(at_length[1])
 # %% [markdown]
 # :::{caption}
 # :alt: The same three panels with eight blue dots and eight crosses in each row. The readings of attention scatter around 0.5 like their crosses. Integrated gradients and perturbation lie to the right of their crosses for the hazard, at the upper edge of the band, and within the band for regulators.
-# The same after full training, eight seeds (recorded). Single models differ more than the crosses of permuted labels may
-# suggest; integrated gradients and perturbation lie near the upper end of the grey range for the hazard, attention does not.
+# The same after full training, eight seeds (recorded). Single models differ more than the crosses of permuted labels
+# may suggest; integrated gradients and perturbation lie near the upper end of the grey range for the hazard, attention
+# does not.
 # :::
 
 # %%
@@ -579,9 +580,10 @@ glue("effect_seeds_full", float(low), display=False)
 # :::
 #
 # :::{dropdown} Solution
-# It passes *not expression*, *not the network*, *hears the labels* and *was learned*, since it agrees with nothing. It fails
-# *moves the risk*, *comes back*, *hazard* and *regulators* (but for luck). Tests that ask for no agreement are necessary,
-# and cheap; only together with one that asks for agreement, above all with another seed, do they mean something.
+# It passes *not expression*, *not the network*, *hears the labels* and *was learned*, since it agrees with nothing. It
+# fails *moves the risk*, *comes back*, *hazard* and *regulators* (but for luck). Tests that ask for no agreement are
+# necessary, and cheap; only together with one that asks for agreement, above all with another seed, do they mean
+# something.
 # :::
 #
 # :::{admonition} Exercise 2
@@ -649,9 +651,9 @@ glue("effect_seeds_full", float(low), display=False)
 #   passes the tests of labels and training. It does not come back with another seed, so that it has moved to nowhere in
 #   particular.
 #
-# **The paper reports** hubs, attractors and received attention as what a model gives priority to. As an explanation of the
-# predicted risk this does not hold here, in `demo` or TCGA. Its other reading, perturbation, passes most of the tests. The
-# paper's own networks could not be tested: neither their weights nor a second seed of them are published.
+# **The paper reports** hubs, attractors and received attention as what a model gives priority to. As an explanation of
+# the predicted risk this does not hold here, in `demo` or TCGA. Its other reading, perturbation, passes most of the
+# tests. The paper's own networks could not be tested: neither their weights nor a second seed of them are published.
 #
 # **What to doubt.** This model reads expression from the tokens as well ({doc}`08_ablate_parts`), and can leave its
 # attention as it was. A deep network without that path might have to use it; here such a one learns nothing.

@@ -8,10 +8,10 @@
 # the hallmark sets, each gene normalised. How samples were selected, replicates handled and thresholds set stands in a
 # supplement that was not at hand: what this companion does instead is marked *assumed*.
 #
-# **Method.** Small files in the true format of every source travel with this companion; layout, column names and
-# quirks are the sources', patients and values are invented. The parsers of `gexcore`, a function per source that reads its
-# files, say what they did. Then the cohort `demo` is spoilt on purpose, the way raw files are, and taken back step by step:
-# as its truth is known, the result can be compared cell by cell.
+# **Method.** Small files in the true format of every source travel with this companion; layout, column names and quirks
+# are the sources', patients and values are invented. The parsers of `gexcore`, a function per source that reads its
+# files, say what they did. Then the cohort `demo` is spoilt on purpose, the way raw files are, and taken back step by
+# step: as its truth is known, the result can be compared cell by cell.
 #
 # :::{admonition} After this chapter you can
 # :class: goals
@@ -103,10 +103,10 @@ for name in cohorts:
 # %% [markdown]
 # ## What a parser makes of them
 #
-# `gx.load_cohort` runs the parser of a source on its fetched files, and gives the same container ({term}`AnnData`) for all
-# of them: one sample per patient, symbols, log2(x + 1) or the logarithm of the source where a back-transformation makes no sense,
-# times in months, events coded 1 = it happened. What was dropped on the way is kept in `uns["report"]`, a row per step;
-# what is unusual and stays, such as missing cells, is said in `uns["reading"]`.
+# `gx.load_cohort` runs the parser of a source on its fetched files, and gives the same container ({term}`AnnData`) for
+# all of them: one sample per patient, symbols, log2(x + 1) or the logarithm of the source where a back-transformation
+# makes no sense, times in months, events coded 1 = it happened. What was dropped on the way is kept in `uns["report"]`,
+# a row per step; what is unusual and stays, such as missing cells, is said in `uns["reading"]`.
 
 # %% tags=["hide-input"]
 read = {}
@@ -153,8 +153,8 @@ print("1-Mar may have been", " or ".join(gx.identifiers.date_symbols("1-Mar")))
 # ## A cohort spoilt on purpose
 #
 # `demo` becomes the files of a hospital that keeps raw data: genes as rows, ids with versions, FPKM on a linear scale,
-# times in days, two libraries (preparations for sequencing, {term}`replicates <replicate>`) of some tumours, normal tissue
-# among the samples, one gene split over two ids, one id that no table knows.
+# times in days, two libraries (preparations for sequencing, {term}`replicates <replicate>`) of some tumours, normal
+# tissue among the samples, one gene split over two ids, one id that no table knows.
 
 # %% tags=["hide-input", "nbval-ignore-output"]
 rng = np.random.default_rng(seed)
@@ -304,33 +304,33 @@ assert "taken" not in broken.values()
 #
 # :::{admonition} Exercise 1
 # :class: exercise
-# Two libraries of one tumour give a gene an FPKM of 3 and 15. What is log2(FPKM + 1) of the average, and what the average of
-# log2(FPKM + 1)? Which of the two is less at the mercy of one extreme library?
+# Two libraries of one tumour give a gene an FPKM of 3 and 15. What is log2(FPKM + 1) of the average, and what the
+# average of log2(FPKM + 1)? Which of the two is less at the mercy of one extreme library?
 # :::
 #
 # :::{dropdown} Solution
-# Averaged first: $\log_2(9 + 1) = 3.32$. Logarithm first: $(\log_2 4 + \log_2 16)/2 = (2 + 4)/2 = 3$, as of an FPKM of 7. The
-# average of logarithms is never the larger one (the logarithm is concave), and a single very high value moves it less:
-# with 255 in place of 15, $\log_2(129 + 1) = 7.02$ against $(2 + 8)/2 = 5$. This companion averages logarithms
-# (assumed); the order is a choice, and belongs in the report.
+# Averaged first: $\log_2(9 + 1) = 3.32$. Logarithm first: $(\log_2 4 + \log_2 16)/2 = (2 + 4)/2 = 3$, as of an FPKM
+# of 7. The average of logarithms is never the larger one (the logarithm is concave), and a single very high value
+# moves it less: with 255 in place of 15, $\log_2(129 + 1) = 7.02$ against $(2 + 8)/2 = 5$. This companion averages
+# logarithms (assumed); the order is a choice, and belongs in the report.
 # :::
 #
 # :::{admonition} Exercise 2
 # :class: exercise
-# If replicates are not joined, and samples are split 70/10/20 at random, which share of the tumours with two libraries has
-# them in two different parts? Why does it matter for the test score?
+# If replicates are not joined, and samples are split 70/10/20 at random, which share of the tumours with two libraries
+# has them in two different parts? Why does it matter for the test score?
 # :::
 #
 # :::{dropdown} Solution
-# Both fall into the same part with probability $0.7^2 + 0.1^2 + 0.2^2 = 0.54$, so 46 percent are torn apart. A model that has
-# seen one library of a tumour in training knows the outcome of the other by heart: the two are nearly the same profile.
-# The test score then measures memory, not prediction.
+# Both fall into the same part with probability $0.7^2 + 0.1^2 + 0.2^2 = 0.54$, so 46 percent are torn apart. A model
+# that has seen one library of a tumour in training knows the outcome of the other by heart: the two are nearly the same
+# profile. The test score then measures memory, not prediction.
 # :::
 #
 # :::{admonition} Exercise 3
 # :class: exercise
-# Count it: take the spoilt cohort through all steps but the averaging of replicates, split it, and count the tumours in two
-# parts.
+# Count it: take the spoilt cohort through all steps but the averaging of replicates, split it, and count the tumours in
+# two parts.
 # :::
 #
 # :::{dropdown} Solution
@@ -345,8 +345,8 @@ assert "taken" not in broken.values()
 # print(f"{sum(torn)} of {len(torn)} tumours lie in two parts")
 # ```
 #
-# About half of them, as exercise 2 says. Where rows must stay apart, a column of `obs` that names the tumour keeps them in
-# one part: `gx.split(apart, tasks, groups="tumour")`.
+# About half of them, as exercise 2 says. Where rows must stay apart, a column of `obs` that names the tumour keeps them
+# in one part: `gx.split(apart, tasks, groups="tumour")`.
 # :::
 #
 # ## What was found
@@ -356,10 +356,10 @@ assert "taken" not in broken.values()
 # - A cohort that was spoilt in {glue:text}`n_ways` ways comes back to the last digit that the files hold.
 # - What cannot be meant as it stands is refused before anything is computed, each time in one sentence.
 #
-# **The paper reports** how expression was transformed and how many genes were read. These steps are repeated here. Whether
-# genes were chosen on all samples or on training samples only, and how replicates were treated, it does not say, so
-# whether its splits leak cannot be tested.
+# **The paper reports** how expression was transformed and how many genes were read. These steps are repeated here.
+# Whether genes were chosen on all samples or on training samples only, and how replicates were treated, it does not
+# say, so whether its splits leak cannot be tested.
 #
 # **What to doubt.** The addresses of the sources were never tried from here, for want of a network; formats were
-# rebuilt from their documentation and from code that reads them. Averaging replicates on the log scale, and choosing genes
-# on training samples, are assumptions of this companion.
+# rebuilt from their documentation and from code that reads them. Averaging replicates on the log scale, and choosing
+# genes on training samples, are assumptions of this companion.

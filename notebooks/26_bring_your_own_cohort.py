@@ -4,9 +4,9 @@
 # **Question.** What does it take to get from two csv files to predictions for one's own patients, and what becomes of
 # the saved model in another hospital, whose file lacks genes and lies on another scale?
 #
-# **The paper reports** {cite}`koo2025` one test on patients of another cohort, METABRIC ({doc}`06_test_generalisation`), and
-# nothing on how others may use the model: the published code keeps the weights of a network, without its genes, scaling
-# and classes, and has no command that predicts.
+# **The paper reports** {cite}`koo2025` one test on patients of another cohort, METABRIC
+# ({doc}`06_test_generalisation`), and nothing on how others may use the model: the published code keeps the weights of
+# a network, without its genes, scaling and classes, and has no command that predicts.
 #
 # **Method.** Nothing here asks for Python. The commands are those of a terminal, typed in a folder that holds the
 # files; the function `terminal` below shows what it would show. The files are those of `demo`, and the other hospital is
@@ -192,8 +192,8 @@ print(f"exit status {refused}; written: {Path('nothing').exists()}")
 # %% [markdown]
 # ## Fill in what was not measured
 #
-# A tenth of the cells of the hospital's file are lost. `gexcore impute` pretrains GexBERT ({doc}`20_impute_expression`) on
-# the file itself, or takes one that `gexcore train --model gexbert` has made. Measured cells stay as they were read.
+# A tenth of the cells of the hospital's file are lost. `gexcore impute` pretrains GexBERT ({doc}`20_impute_expression`)
+# on the file itself, or takes one that `gexcore train --model gexbert` has made. Measured cells stay as they were read.
 
 # %%
 holes = there.where(rng.random(there.shape) > 0.1).round(3)
@@ -277,16 +277,16 @@ assert c_index is None or c_index["other hospital, harmonised"] > 0.55
 #
 # :::{admonition} Exercise 2
 # :class: exercise
-# A laboratory measures $y = a + b x$ in place of $x$, with $b > 0$ and other $a$, $b$ for each gene, in patients like those of
-# training. Show that both ways to harmonise undo it: equal means and standard deviations, and equal quantiles. Which of them
-# still does if $y = \log x$?
+# A laboratory measures $y = a + b x$ in place of $x$, with $b > 0$ and other $a$, $b$ for each gene, in patients like
+# those of training. Show that both ways to harmonise undo it: equal means and standard deviations, and equal quantiles.
+# Which of them still does if $y = \log x$?
 # :::
 #
 # :::{dropdown} Solution
-# Mean and standard deviation: $\bar y = a + b\bar x$ and $s_y = b s_x$, so $(y - \bar y)/s_y = (x - \bar x)/s_x$, and $x$ comes
-# back with the mean and deviation of training. Quantiles: the rank of $y$ among all $y$ is the rank of $x$ among all $x$ for
-# any increasing function, and the value of training at that rank is $x$, up to the noise of two finite samples. So quantiles
-# also undo the logarithm; means and deviations do not, since it is no straight line.
+# Mean and standard deviation: $\bar y = a + b\bar x$ and $s_y = b s_x$, so $(y - \bar y)/s_y = (x - \bar x)/s_x$, and
+# $x$ comes back with the mean and deviation of training. Quantiles: the rank of $y$ among all $y$ is the rank of $x$
+# among all $x$ for any increasing function, and the value of training at that rank is $x$, up to the noise of two
+# finite samples. So quantiles also undo the logarithm; means and deviations do not, since it is no straight line.
 # :::
 #
 # :::{admonition} Exercise 3
@@ -321,10 +321,10 @@ assert c_index is None or c_index["other hospital, harmonised"] > 0.55
 #   deviations.
 #
 # **The paper reports** that its model holds on another cohort. Whether it does cannot be tested here, for want of its
-# weights; a model of this package keeps with its weights all that a prediction needs, and refuses where too many genes are
-# missing.
+# weights; a model of this package keeps with its weights all that a prediction needs, and refuses where too many genes
+# are missing.
 #
 # **What to doubt.** The other hospital is drawn from the same model as the first, with the same kinds of patients in
 # the same shares. Harmonising takes away true differences between two groups of patients with those of the
-# laboratories, so a hospital with sicker patients would be made to look like the first. One split of 400 patients leaves a
-# C-index uncertain by about 0.1; the report gives the interval.
+# laboratories, so a hospital with sicker patients would be made to look like the first. One split of 400 patients
+# leaves a C-index uncertain by about 0.1; the report gives the interval.
