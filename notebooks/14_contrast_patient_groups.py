@@ -490,7 +490,7 @@ glue("n_own", own.n_obs, display=False)
 #     print(f"n_sd {limit}: {len(genes)} core genes, {aging} of them AGING")
 # ```
 #
-# @@14@@
+# How many core genes there are depends on the limit, which is a choice; which module they belong to hardly does.
 # :::
 #
 # ## What was found

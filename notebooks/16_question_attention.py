@@ -568,7 +568,9 @@ glue("effect_seeds_full", float(low), display=False)
 # papermill notebooks/16_question_attention.ipynb out.ipynb -p max_epochs 4 -p n_seeds 2 --cwd notebooks
 # ```
 #
-# A third of the training. @@try16@@
+# A third of the training. Attention has moved even less from its start: what a gene receives agrees still more with the
+# untrained network and with that of other labels. The readings of the predicted risk tell less of what was planted, since
+# there is less of a prediction to explain.
 # :::
 #
 # ## Exercises
