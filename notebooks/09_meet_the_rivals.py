@@ -387,7 +387,7 @@ if by_default:
     assert classes.loc[readers, "dealt at random"].sub(known).abs().max() < 0.12
     assert list(table.index[table["survival curve"] == "no"]) == ["svm", "linear-model"]
 
-# %% tags=["remove-cell"]
+# %% tags=["hide-input"]
 count = counts["weights, paper"].drop(["txt-multitask"]).dropna()
 glue("smallest", f"{count.min():,.0f}", display=False)
 glue("largest", f"{count.max():,.0f}", display=False)

@@ -328,7 +328,7 @@ if (cohort, n_models, shift, n_patients, max_epochs, n_genes) == (
     by_luck = enriched.apply(lambda names: names.str.count("CHANCE")).to_numpy().sum()
     assert by_luck <= 2  # of three sets in each of 13 rankings
 
-# %% tags=["remove-cell", "nbval-ignore-output"]
+# %% tags=["hide-input", "nbval-ignore-output"]
 if truth is not None:
     whole, background = "area, genes without effect", "area, background genes"
     for name, row in {

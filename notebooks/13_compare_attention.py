@@ -448,7 +448,7 @@ if size == ("demo", 0, 3, 2, "quick", 8, 0):
     assert mean.loc["untrained, random vectors", "sets"] <= 0.5
     assert of_kinds.query("of == 'genes'")["q_below"].max() < 0.05 * test.n_vars
 
-# %% tags=["remove-cell", "nbval-ignore-output"]
+# %% tags=["hide-input", "nbval-ignore-output"]
 for word, what in {
     "paper": "the paper's",
     "seed": "another seed",
@@ -516,7 +516,7 @@ in_words(recorded("attention_kinds", "tcga_brca")).replace(
     {"first": {"HALLMARK_": ""}}, regex=True
 )
 
-# %% tags=["remove-cell", "nbval-ignore-output"]
+# %% tags=["hide-input", "nbval-ignore-output"]
 at_length = recorded("attention_pairs", "demo").groupby("pair").mean(numeric_only=True)
 of_tcga = (
     recorded("attention_pairs", "tcga_brca").groupby("pair").mean(numeric_only=True)

@@ -451,7 +451,7 @@ if settings_shown == ("demo", "hormonal", "HYPOX_02", "METAB_02", 2, 25, 0):
     assert silent["trained"] < silent["before training"]
     assert abs(tcga["r_of_t"]["another seed"]) < 0.1 < tcga["r_of_t"]["before training"]
 
-# %% tags=["remove-cell", "nbval-ignore-output"]
+# %% tags=["hide-input", "nbval-ignore-output"]
 if cohort in ("demo",):
     told = explained.set_index("attention")["the network, these two alone"]
     p, t = case.set_index(["of", "name"])["p"], case.set_index(["of", "name"])["t"]

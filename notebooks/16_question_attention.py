@@ -466,7 +466,7 @@ if as_given and (max_epochs, n_patients, n_steps, n_genes) == (12, 8, 8, 0):
     assert regulators.loc["no model", "partners in the network"] > 0.95
     assert regulators.loc["trained", "out-degree"] < 0.65
 
-# %% tags=["remove-cell", "nbval-ignore-output"]
+# %% tags=["hide-input", "nbval-ignore-output"]
 for word, rho in {
     "risk": between.loc["attention received", "perturbation"],
     "seeds": agreement.loc[by_attention, "another seed"].abs().max(),
@@ -542,7 +542,7 @@ closing(*at_length)
 # %%
 closing(*recorded("tcga_brca"))
 
-# %% tags=["remove-cell", "nbval-ignore-output"]
+# %% tags=["hide-input", "nbval-ignore-output"]
 of_length, of_tcga = (
     at_length[0]["other models"],
     recorded("tcga_brca")[0]["other models"],

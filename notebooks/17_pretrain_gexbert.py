@@ -403,7 +403,7 @@ if (seed, preset, max_epochs, variant_epochs) == (0, "quick", 5, 2):
     assert refined.max() - refined.min() < 0.01
     assert ablation["no linear path"] > 0.95
 
-# %% tags=["remove-cell", "nbval-ignore-output"]
+# %% tags=["hide-input", "nbval-ignore-output"]
 background = error_by_kind.loc["background"]
 glue("background_linear", float(background["linear path alone"]), display=False)
 glue("background_bert", float(background["GexBERT"]), display=False)

@@ -400,7 +400,7 @@ if (n_seeds, n_test, preset, max_epochs) == (1, 100, "quick", 5):
     assert types[0.5].max() - types[0.5].min() < 0.02
     assert types.loc["GexBERT", 0.97] > types.loc["gene mean", 0.97] + 0.1
 
-# %% tags=["remove-cell", "nbval-ignore-output"]
+# %% tags=["hide-input", "nbval-ignore-output"]
 for name, model in {
     "ours": "GexBERT",
     "linear": "GexBERT, linear path alone",
