@@ -289,8 +289,8 @@ for warning in heard:
 #
 # :::{admonition} Exercise 1
 # :class: exercise
-# A colleague wants to be rid of censoring. She turns `transbig` into a class, *metastasis within five years: yes or no*,
-# and counts everybody without a recorded metastasis as *no*. About which patients is she wrong, or at least not
+# A colleague wants to be rid of censoring. She turns `transbig` into a class, *metastasis within five years: yes or
+# no*, and counts everybody without a recorded metastasis as *no*. About which patients is she wrong, or at least not
 # entitled to an answer? Are they many? What would leaving them out do instead?
 # :::
 #
@@ -316,14 +316,14 @@ for warning in heard:
 # :::{dropdown} Solution
 # A pair can be compared if the earlier time of the two is an event. The first patient compares with all four others,
 # the second, censored, with nobody after her, the third with two, the fourth with one: seven pairs. The higher risk has
-# the earlier event in (1, 2), (1, 4), (1, 5), (3, 4) and (3, 5); in (1, 3) it has not; in (4, 5) the risks are equal and
-# count one half. The C-index is $5.5 / 7 \approx 0.79$.
+# the earlier event in (1, 2), (1, 4), (1, 5), (3, 4) and (3, 5); in (1, 3) it has not; in (4, 5) the risks are equal
+# and count one half. The C-index is $5.5 / 7 \approx 0.79$.
 # :::
 #
 # :::{admonition} Exercise 3
 # :class: exercise
-# How far does chance alone move a C-index on a test part of `transbig`? In a new cell, give the test patients of a split
-# random risks, a thousand times, and look at the standard deviation. Do it again for the whole cohort.
+# How far does chance alone move a C-index on a test part of `transbig`? In a new cell, give the test patients of a
+# split random risks, a thousand times, and look at the standard deviation. Do it again for the whole cohort.
 # :::
 #
 # :::{dropdown} Solution
