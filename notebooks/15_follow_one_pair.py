@@ -500,9 +500,9 @@ if cohort in ("demo",):
 # papermill notebooks/15_follow_one_pair.ipynb out.ipynb -p n_layers 1 -p n_pairs 500 -p n_shuffles 50 --cwd notebooks
 # ```
 #
-# With a single layer other genes come in only where the weights are made to sum to 1, and what the network computes of the
-# two genes alone is nearly all there is. The rest stays as it was: t goes with that before training, and not with that of
-# another seed.
+# With a single layer other genes come in only where the weights are made to sum to 1, and what it computes of the
+# two genes alone is nearly all there is. The clusters are others, and neither direction of the pair differs clearly
+# between them. What does not change: t goes with that before training, and not with that of another seed.
 # :::
 #
 # ## Exercises
