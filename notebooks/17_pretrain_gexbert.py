@@ -210,7 +210,7 @@ early = gx.GexBERT(max_epochs=variant_epochs, **settings).fit(train, val)
 #
 # | kind | what it does |
 # | --- | --- |
-# | anchor | follows its module closely, in all cancer types alike |
+# | anchor | follows its module closely, in all cancer types alike; the hazard depends on some of these genes |
 # | member | follows its module, in all cancer types alike |
 # | switching | follows its module upwards in three cancer types and downwards in the others |
 # | gated | follows its module only while another module is above average |
@@ -418,7 +418,8 @@ glue(
 # ::::{admonition} Try it
 # :class: try
 # ```bash
-# papermill notebooks/17_pretrain_gexbert.ipynb out.ipynb -p max_epochs 1 -p variant_epochs 1 --cwd notebooks
+# papermill notebooks/17_pretrain_gexbert.ipynb out.ipynb \
+#   -p max_epochs 1 -p variant_epochs 1 --cwd notebooks
 # ```
 # A fifth of the training. The table of correlations by kind hardly moves, as the linear path does most of the work before
 # the first step; the network without it is still at the training mean.

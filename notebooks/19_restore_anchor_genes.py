@@ -52,7 +52,8 @@ task = gx.Classification("cancer_type")
 
 # %% [markdown]
 # What makes a gene an anchor, in one division of the first cancer type: coefficients are log hazard ratios of one standard
-# deviation. The simulator knows which genes do raise or lower the hazard; exercise 3 asks how many of them are found.
+# deviation. The simulator knows which genes do raise or lower the hazard (it calls *anchor* what was planted, this chapter
+# what is found); exercise 3 asks how many of them are found.
 
 # %%
 of_type = data[data.obs["cancer_type"] == cancers.split()[0]].copy()

@@ -422,7 +422,8 @@ glue("bias_low", float(calibration.loc[("low", "50%"), "mean error"]), display=F
 # ::::{admonition} Try it
 # :class: try
 # ```bash
-# papermill notebooks/20_impute_expression.ipynb out.ipynb -p max_epochs 1 -p n_test 30 --cwd notebooks
+# papermill notebooks/20_impute_expression.ipynb out.ipynb \
+#   -p max_epochs 1 -p n_test 30 --cwd notebooks
 # ```
 # TRYTEXT
 # ::::

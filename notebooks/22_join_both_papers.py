@@ -407,7 +407,8 @@ for name, number in said.items():
 # ::::{admonition} Try it
 # :class: try
 # ```bash
-# papermill notebooks/22_join_both_papers.ipynb out.ipynb -p seed 1 -p sizes "30 120" --cwd notebooks
+# papermill notebooks/22_join_both_papers.ipynb out.ipynb \
+#   -p seed 1 -p sizes "30 120" --cwd notebooks
 # ```
 # Other genes, another division, other labels. Scores move by several hundredths, and some models change places. What stays is
 # that pretraining adds nothing: *frozen* and *frozen, not pretrained* go on lying side by side, and so do TxT from GexBERT's
