@@ -125,3 +125,18 @@ def test_what_cannot_be_right_is_warned_of(tmp_path):
     assert said.count("no cell that readers see glues 'gone'") == 1
     assert said.count("not one cell of chapter holds 'absent'") == 1
     assert said.count("WARNING") == 4
+
+
+# -------------------------------------------------------------------------------------------- the chapters
+
+
+@pytest.mark.parametrize("path", sorted((BOOK.parent / "notebooks").glob("*.ipynb")), ids=lambda path: path.stem)
+def test_every_figure_of_a_chapter_has_a_caption(path):
+    cells = nbformat.read(path, as_version=4).cells
+    bare = [
+        cell.id
+        for cell, after in zip(cells, [*cells[1:], None], strict=True)
+        if any("image/png" in output.get("data", {}) for output in cell.get("outputs", []))
+        and not (after and after.cell_type == "markdown" and re.match(r":{3,}\{caption\}\n", after.source))
+    ]
+    assert bare == []
