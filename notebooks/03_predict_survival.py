@@ -270,8 +270,8 @@ if (cohort, n_splits, preset, max_epochs) == ("transbig", 10, "quick", 0):
 # ```bash
 # papermill notebooks/03_predict_survival.ipynb out.ipynb -p n_splits 3 --cwd notebooks
 # ```
-# With three splits instead of ten the order of the methods may well be another one, and the intervals of the
-# differences are wider: with so few splits, luck can bring about almost any order.
+# With three splits instead of ten the means move by several hundredths, the order of the methods may well be another
+# one, and most intervals of the differences are wider: with so few splits, luck can bring about almost any order.
 # :::
 #
 # ## Exercises
