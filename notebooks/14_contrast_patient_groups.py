@@ -490,7 +490,8 @@ glue("n_own", own.n_obs, display=False)
 #     print(f"n_sd {limit}: {len(genes)} core genes, {aging} of them AGING")
 # ```
 #
-# How many core genes there are depends on the limit, which is a choice; which module they belong to hardly does.
+# The core genes all belong to AGING, whatever the limit. But a stricter one than the assumed leaves none at all, and the
+# enrichment with them: whether there is a finding depends on a number that the text at hand does not tell.
 # :::
 #
 # ## What was found
