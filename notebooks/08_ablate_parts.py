@@ -205,7 +205,8 @@ if (*settings_shown, max_epochs, repeated_epochs) == (
 # papermill notebooks/08_ablate_parts.ipynb out.ipynb -p n_layers 1 -p n_heads 2 -p repeated_epochs 5 --cwd notebooks
 # ```
 #
-# TRY08
+# Expect a smaller table in which either head "is missed" by two tasks, grade and receptor, as in the paper. Each loses
+# one patient there, and the intervals beneath show what one patient is worth.
 # ::::
 
 # %% [markdown]
