@@ -184,8 +184,8 @@ if (cohort, seed, preset, max_epochs, n_neighbours) == ("demo", 0, "quick", 0, 1
 #
 # :::{admonition} Exercise 2
 # :class: exercise
-# Five subtypes make up 30, 25, 20, 15 and 10 percent of the patients, and neighbours are random. How often is the class of
-# the single nearest neighbour right? And the vote of all other patients? Between which two numbers must chance lie for
+# Five subtypes make up 30, 25, 20, 15 and 10 percent of the patients, and neighbours are random. How often is the class
+# of the single nearest neighbour right? And the vote of all other patients? Between which two numbers must chance lie for
 # ten neighbours, and why is it not simply one fifth?
 # :::
 #
