@@ -3,9 +3,21 @@
 #
 # **Question.** How does a transformer read an expression profile, and what does the published model compute, exactly?
 #
-# TxT {cite}`koo2025` treats a patient as a sentence and genes as its words. A gene brings a vector that is the same
-# for everybody; what the patient adds, the expression of that gene, enters where language models put the position
-# of a word. This chapter builds the model one equation at a time, runs each on real numbers, and checks it.
+# **The paper reports** {cite}`koo2025` its model in words, in two drawings (Figures 2 and 3) and in one equation, that
+# of the attention; sizes and settings are those of its published code. TxT treats a patient as a sentence and genes as
+# its words. A gene brings a vector that is the same for everybody; what the patient adds, the expression of that gene,
+# enters where language models put the position of a word.
+#
+# **Method.** Build the model one equation at a time, run each on the expression of five patients, and check it against
+# the same thing written out. Where the paper leaves room, its code decides.
+#
+# :::{admonition} After this chapter you can
+# :class: goals
+# - follow one expression value from the file to a weight of attention;
+# - say what scaling does to that weight, and why the attention can be folded into an ordinary one;
+# - compute the loss of an event and of a censored patient from the scores of a survival head;
+# - say in what the preset `quick`, which most chapters run, departs from the published model.
+# :::
 #
 # ```{figure} ../_static/txt.svg
 # ---
@@ -53,20 +65,26 @@ g = torch.from_numpy(scaler.transform(cohort.X[:5]))  # (B, G): five patients
 
 # %% [markdown]
 # Letters for shapes, here and in the code: B patients, G genes, E width of a gene vector, D width of the attention,
-# H heads, and d = D / H the width of one head.
+# H heads, and d = D / H the width of one {term}`head`.
 #
 # ## Expression as a position
 #
-# Attention lets each gene $i$ (the *query*) gather from every gene $j$ (the *keys*). How much it takes is a softmax
-# over $j$ of a score. In TxT the score has two terms that do not mix {cite}`ke2021`: one knows the genes, the other
-# knows only their expression $g$:
+# {term}`Attention <attention>` lets each gene $i$ (the *query*) gather from every gene $j$ (the *keys*). How much it
+# takes is a {term}`softmax` over $j$ of a score, so that its shares add up to 1. In TxT the score has two terms that do
+# not mix {cite}`ke2021`: one knows the genes by their vectors $e$, the other knows only their expression $g$:
 #
 # $$
 # \alpha_{ij} = \operatorname*{softmax}_j \; \frac{(e_i W_Q) \cdot (e_j W_K) + (g_i u) \cdot (g_j v)}{\sqrt{2d}}
 # $$
 #
-# The vectors $u$ and $v$ have $D$ numbers each. But $g_i$ and $g_j$ are single numbers and come out of the product,
-# so that in head $h$ all of it is one number $c_h$ times the product of two expressions:
+# The matrices $W_Q$ and $W_K$ and the vectors $u$ and $v$ are learned, and the same for all genes and patients. What
+# gene $i$ gathers with these shares is the mean of the *values* $e_j W_V$, a third learned projection. H such heads
+# work next to each other. What they gather is projected once more and added to $e_i$, and a small network, the same for
+# every gene, goes over each gene by itself. That is one {term}`encoder block`. TxT stacks eight, with the same
+# expression term in all of them.
+#
+# The vectors $u$ and $v$ have $D$ numbers each, $d$ of them for every head. But $g_i$ and $g_j$ are single numbers and
+# come out of the product, so that in head $h$ all of it is one number $c_h$ times the product of two expressions:
 #
 # $$
 # \frac{(g_i u_h) \cdot (g_j v_h)}{\sqrt{2d}} = c_h \, g_i \, g_j, \qquad c_h = \frac{u_h \cdot v_h}{\sqrt{2d}}
@@ -104,12 +122,12 @@ print(f"{2 * D} parameters act as {H} numbers, one per head")
 # %% [markdown]
 # ## What the scaling decides
 #
-# The sign of that term depends on how expression is scaled. Scaled to 0..1, as the paper does, products are never
-# negative: a head can only prefer high keys or low keys, the same ones for every query, and a gene at its lowest
+# The sign of that term depends on how expression is scaled. Scaled to 0..1, as the published code does, products are
+# never negative: a head can only prefer high keys or low keys, the same ones for every query, and a gene at its lowest
 # takes no notice of expression. Scaled to mean 0, the product tells genes that move together from genes that move
 # apart.
 
-# %%
+# %% tags=["hide-input"]
 zscaler = Scaler.fit(cohort.X, method="zscore", clip=5)
 some = cohort.var_names[
     np.argsort(
@@ -132,9 +150,18 @@ for ax, (name, scaling) in zip(
 plt.show()
 
 # %% [markdown]
+# :::{caption}
+# :alt: Two square matrices over the same twenty genes of one patient. Left, expression from 0 to 1: all products are zero or more, and the rows and columns of ESTRO_18 and PROLIF_17 are almost blank. Right, expression with mean 0: red and blue blocks.
+# The product of two genes' expression, for twenty genes (two or so of each module) of the first patient of `demo`,
+# under two ways to scale. Left, 0 to 1 (dark: large): no product is negative, and the genes at their lowest, ESTRO_18
+# and PROLIF_17, have pale rows and columns. Right, mean 0: red where both genes are on the same side of their mean,
+# blue where they are on opposite sides.
+# :::
+#
 # ## Folded attention
 #
-# The product $c_h g_i g_j$ has rank one. Put $c_h \sqrt{2d}\, g_i$ at the end of the query and $g_j$ at the end of
+# The product $c_h g_i g_j$ has *rank one*: a table of such products is one column times one row, so it need not be
+# stored to be known. Put $c_h \sqrt{2d}\, g_i$ at the end of the query and $g_j$ at the end of
 # the key, and the ordinary scaled dot product contains it:
 #
 # $$
@@ -142,8 +169,9 @@ plt.show()
 # = \frac{q_i \cdot k_j}{\sqrt{2d}} + c_h g_i g_j
 # $$
 #
-# So the model needs no attention of its own. It can use the fused kernels {cite}`dao2022`, which never store the
-# $G \times G$ matrix of weights. The published code stores several per layer.
+# So the model needs no attention of its own. It can use what every library has: fused kernels {cite}`dao2022`, programs
+# that go through the weights a tile at a time and never store the $G \times G$ matrix of them. The published code
+# stores several such matrices per layer. {doc}`23_measure_speed` measures what that saves.
 #
 # ```{figure} ../_static/folded.svg
 # ---
@@ -188,7 +216,7 @@ print(f"query, key and value with the extra column: {folded:.0f} MiB")
 
 # %% [markdown]
 # Expression reweights attention and does nothing else: with $c_h = 0$ all patients look the same, whatever their
-# tumours express.
+# tumours express. The cell sets all $c_h$ to zero and finds it so.
 
 # %%
 encoder = ExpressionEncoder(G, n_layers=2, n_heads=H, d_model=D).eval()
@@ -218,7 +246,7 @@ assert (after - before[:, order]).abs().max() < 1e-5
 # ## From gene vectors to answers
 #
 # The gene vectors of the last layer are laid side by side (*flatten*) and every task reads them through a small
-# network of its own. At the paper's size the readers outweigh the transformer by far:
+# network of its own, its head. At the paper's size, with 1000 genes, these readers outweigh the transformer by far:
 
 # %%
 settings = TxTSettings()
@@ -250,19 +278,21 @@ parameters
 # %% [markdown]
 # ## Survival as a row of scores
 #
-# A survival head must cope with patients whose event was never seen. N-MTLR {cite}`yu2011,fotso2018` cuts time into
-# intervals and predicts in which of them the event falls. The network gives one score $s_m$ per inner edge,
-# interval $k$ collects the scores of all edges it precedes, and a softmax makes probabilities:
+# A survival head must cope with patients whose event was never seen. {term}`N-MTLR` {cite}`yu2011,fotso2018` cuts time
+# into intervals and predicts in which of them the event falls; the last one is open and holds all that comes later.
+# No hazards are taken to be proportional. The network gives one score $s_m$ per edge between two intervals, interval
+# $k$ collects the scores of all edges it precedes, and a softmax makes probabilities:
 #
 # $$
 # f_k = \sum_{m \ge k} s_m, \qquad p_k = \frac{e^{f_k}}{\sum_l e^{f_l}}, \qquad S(t_k) = \sum_{l \ge k} p_l
 # $$
 #
-# An event in interval $k$ contributes $-\log p_k$ to the loss. A patient censored there contributes $-\log S(t_k)$:
-# the event lies there or later. Both are computed by log-sum-exp, so the loss stays finite whatever the scores; in
-# the published code it overflows as soon as the mean score exceeds 1.4.
+# Here $t_k$ is where interval $k$ begins. An event in interval $k$ contributes $-\log p_k$ to the {term}`loss`. A
+# patient censored there contributes $-\log S(t_k)$: the event lies there or later. Both are computed on the scale of
+# logarithms, so the loss stays finite whatever the scores; in the published code, with its 64 edges, it overflows as
+# soon as the mean score exceeds 1.4.
 
-# %%
+# %% tags=["hide-input"]
 target = survival.fit(cohort.obs, n_intervals=10, grid="quantile")
 labels = torch.from_numpy(target.encode(cohort.obs))
 base = heads.null_scores(target, labels)  # Kaplan-Meier on the grid
@@ -281,15 +311,24 @@ axes[1].legend()
 plt.show()
 
 # %% [markdown]
-# Heads of this package start at a null prediction, the same for every patient: class frequencies, the mean, the
-# Kaplan-Meier curve on the grid. Each loss is divided by the loss of that prediction. So every task starts at 1,
-# and a mean over tasks compares like with like. (In the published code early stopping follows the first task only,
-# in that task's own units, such as squared years.)
+# :::{caption}
+# :alt: Left, the probability of each time interval as steps; right, the survival curves they add up to, from 0 to 130 months. The curve called worse has high steps before 31 months and falls to about one half by then, the curve called better has low steps there.
+# What one score does. Blue: the Kaplan-Meier estimate of overall survival in `demo`, written as scores of ten intervals
+# with equal shares of the events. Orange and green: the same with 1.5 added to, or taken from, the score of a single
+# edge, at 31 months. Left, the probability of the event in each interval (the open last one is not drawn); right, the
+# survival curve. A higher score of an edge makes an event before it likelier, in all intervals that precede it alike.
+# :::
+#
+# Heads of this package start at a {term}`null prediction`, the same for every patient: class frequencies, the mean, the
+# Kaplan-Meier curve on the grid. Each loss is divided by the loss of that prediction. So every task starts at 1 on the
+# training patients, and a mean over tasks compares like with like. (In the published code early stopping follows the
+# first task only, in that task's own units, such as squared years.)
 #
 # ## Training it: the published recipe and a quick one
 #
 # Two presets exist. `paper` is the published network with the published settings. `quick` is made for a laptop and
-# for the few hundred patients most cohorts have. It differs in what follows; every line is a named setting.
+# for the few hundred patients most cohorts have. It differs in what follows; every line is a named setting. **Almost
+# every chapter runs `quick`,** which is a smaller model than the paper's, and not only a shorter training of it.
 
 # %%
 paper, quick = (
@@ -298,6 +337,23 @@ paper, quick = (
 rows = {name: (getattr(paper, name), getattr(quick, name)) for name in vars(paper)}
 presets = pd.DataFrame(rows, index=["paper", "quick"]).T.astype(str)
 presets[presets["paper"] != presets["quick"]]
+
+# %% [markdown]
+# In words, for who has not trained a network before:
+#
+# - *Steps.* A network learns in small steps along a {term}`gradient`, each computed on a few patients (`batch_size`); a
+#   pass through all of them is an {term}`epoch`. `learning_rate` is the size of a step, which a cosine `schedule`
+#   raises at first and then lowers to zero. With `averaging` the weights in use are a running mean of those of the last
+#   steps. `patience` is the number of epochs without a better validation loss after which training ends.
+# - *Restraint.* `weight_decay` pulls weights towards zero at every step, as a ridge penalty does. The {term}`dropout`
+#   settings hide a share of numbers at random while the model learns: of what the heads read, of the weights of
+#   attention, or of the genes.
+# - *Size.* Fewer layers and heads, narrower vectors (`d_model`, `d_ff`), one hidden layer in each task head. With
+#   `pooling` by score a head reads one learned number per gene, not all the numbers of all gene vectors.
+# - *Where expression enters.* With `value_path` also through the gene vectors themselves, the dashed arrow of
+#   {numref}`txt`. This is not in the paper.
+# - *Labels.* Sixteen time intervals with equal shares of the events, `survival_rank` 1: one risk per patient that moves
+#   all intervals, and the mean of the losses instead of {term}`PCGrad` ({doc}`05_combine_task_gradients`).
 
 # %%
 tasks = [
@@ -315,7 +371,7 @@ models = {
 for model in models.values():
     model.fit(train, val)
 
-# %%
+# %% tags=["hide-input"]
 figure, axes = plt.subplots(1, 2, figsize=(8, 3.4), sharey=True)
 for ax, (name, model) in zip(axes, models.items(), strict=True):
     gx.plots.plot_history(model.history_, ax=ax).set_title(f"preset {name}")
@@ -323,17 +379,94 @@ axes[0].get_legend().remove()
 plt.show()
 
 # %% [markdown]
-# On 138 patients an epoch of the published recipe has three steps, each with a learning rate of 0.0001, so within
-# the epochs shown it hardly leaves the null prediction. The paper's cohort is twenty times larger and its
+# :::{caption}
+# :alt: Loss against epoch in two panels. With the preset paper all lines stay flat for eight epochs. With the preset quick the training mean falls to about 0.8 and the validation mean to about 0.7 within forty epochs, while the validation line of age rises.
+# Loss by epoch on one split of `transbig`, for five tasks learned together; 1 is the null prediction of the training
+# patients. Blue: mean over tasks on the training patients. Thick orange: the same on the validation patients, its point
+# the epoch whose weights are kept. Thin: the validation loss of each task, which need not start at 1, since the twenty
+# validation patients can be easier or harder than the others. The published recipe hardly moves within the epochs
+# shown; `quick` learns most about oestrogen receptor status (er) and nothing about age.
+# :::
+#
+# On 138 training patients an epoch of the published recipe has three steps, each with a learning rate of 0.0001, so
+# within the epochs shown it hardly leaves the null prediction. The paper's cohort is twenty times larger and its
 # training runs for up to a thousand epochs. `quick` takes larger steps in a model that has less to learn, and stops
 # when the validation loss does.
+#
+# :::{admonition} Try it
+# :class: try
+# ```bash
+# papermill notebooks/02_build_txt.ipynb out.ipynb -p seed 1 -p paper_epochs 2 --cwd notebooks
+# ```
+# Other weights to begin with and other patients in each part. All checks of equations hold as before, since they hold
+# for any weights. In the last figure the lines begin at other heights, because the validation part has twenty other
+# patients in it, and the published recipe stays as flat.
+# :::
+#
+# ## Exercises
+#
+# :::{admonition} Exercise 1
+# :class: exercise
+# Two patients have the same expression of all genes but one, X. Can the weight that gene Y gives to gene Z differ
+# between them, Y and Z being other genes than X? In the first block, and in the second?
+# :::
+#
+# :::{dropdown} Solution
+# The *score* of Z for Y is the same in both, since it contains only these two genes. The *weight* is not: it is a
+# share, and X is among those that share. It stays the same only where expression plays no part for Y, with
+# $c_h g_Y = 0$. In the second block the scores differ as well, since Y and Z have gathered something else in the first.
+# :::
+#
+# :::{admonition} Exercise 2
+# :class: exercise
+# A survival head with three intervals gives the scores $s = (1, -1)$. Compute the probabilities of the intervals, the
+# survival curve, and the loss of a patient with an event in the second interval and of one censored there.
+# :::
+#
+# :::{dropdown} Solution
+# $f = (1 - 1,\; -1,\; 0) = (0, -1, 0)$, the open last interval having no edge behind it. With $1 + e^{-1} + 1 = 2.368$
+# the probabilities are $0.422, 0.155, 0.422$, so $S$ is $1$ at the beginning, $0.578$ where the second interval begins
+# and $0.422$ where the third does. The event costs $-\log 0.155 = 1.86$, the censored patient $-\log 0.578 = 0.55$. In
+# code:
+#
+# ```python
+# s = torch.tensor([[1.0, -1.0]])
+# mtlr_logits(s).softmax(1), mtlr_survival(s)
+# ```
+# :::
+#
+# :::{admonition} Exercise 3
+# :class: exercise
+# With all $c_h = 0$ the published model cannot tell two patients apart. Show in a cell that `ExpressionEncoder` with
+# `value_path=True` can. What does this say about a test that switches off the expression term in the preset `quick`?
+# :::
+#
+# :::{dropdown} Solution
+# ```python
+# encoder = ExpressionEncoder(G, n_layers=2, n_heads=H, d_model=D, value_path=True).eval()
+# with torch.no_grad():
+#     encoder.term.query.weight.zero_()
+#     print((encoder(g)[0] - encoder(g)[1]).abs().max() > 1e-3)
+# ```
+#
+# It prints `True`: each gene's vector now depends on its own expression before any attention. In `quick`, switching off
+# the term removes one of two paths, so a small loss would not show that expression is of no use; {doc}`08_ablate_parts`
+# keeps the two apart.
+# :::
 #
 # ## What was found
 #
 # - TxT is an ordinary transformer encoder whose attention has one extra column; what the paper calls a positional
 #   embedding is one number per head.
 # - At the paper's size {glue:text}`head_share:.3f` of all parameters sit in the task heads.
-# - **What to doubt.** The equations follow the published code where the paper leaves room, and the preset `paper`
-#   differs from it on purpose: gene vectors start at random unless a table of vectors is given, PCGrad works on the
-#   parameters below the heads instead of all, targets and losses are standardised, heads start at the null
-#   prediction, and a time falls into the interval that contains it. Its curves cannot be laid over curves of that code.
+# - Scaled to 0..1, expression can only make high genes or low genes attractive to all others; scaled to mean 0, it can
+#   tell genes that move together from genes that move apart.
+#
+# **The paper reports** that expression as a position gives every patient a representation of her own. It does, by way
+# of those few numbers. Whether that makes better predictions is not tested here but from {doc}`the next chapter
+# <03_predict_survival>` on.
+#
+# **What to doubt.** The equations follow the published code where the paper leaves room, and the preset `paper`
+# differs from it on purpose: gene vectors start at random unless a table of vectors is given, PCGrad works on the
+# parameters below the heads instead of all, targets and losses are standardised, heads start at the null prediction,
+# and a time falls into the interval that contains it. Its curves cannot be laid over curves of that code.

@@ -62,7 +62,7 @@ sets = gx.read_gene_sets(gx.data_path("demo/gene_sets.gmt"))
 # possible, a difference in reading:
 #
 # - **Heads.** Survival is {term}`N-MTLR` ({doc}`02_build_txt`), classes are a {term}`softmax`, a number is standardised,
-#   and all {term}`heads <head>` start at the prediction of the {term}`null model`. Only AUTOSurv keeps its Cox model, and
+#   and all {term}`heads <head>` start at the {term}`null prediction`. Only AUTOSurv keeps its Cox model, and
 #   with it predicts nothing but survival.
 # - **Learning.** Scales, time grids, classes, tiles and maps come from the training patients, and the validation
 #   patients say when to stop.
@@ -217,9 +217,9 @@ print(f"{wide.n_vars} genes make {n_tokens} tokens")
 #
 # *Does it help to learn first how genes vary, without any label? Is knowledge of pathways worth something?*
 #
-# **OmiEmbed** {cite}`zhang2021` is a variational {term}`autoencoder`: it squeezes all genes into a short code from which
-# they can be restored, and heads read the mean of the code. First the autoencoder is trained, then the heads, then both
-# together by
+# **OmiEmbed** {cite}`zhang2021` is a variational {term}`autoencoder` {cite}`kingma2014`: it squeezes all genes into a
+# short code from which they can be restored, and heads read the mean of the code. First the autoencoder is trained, then
+# the heads, then both together by
 #
 # $$
 # \textstyle\sum_t w_t L_t + \lambda \,(\text{restoration} + \beta\, \text{divergence}),
@@ -402,7 +402,7 @@ if by_default:
     assert classes.loc[readers, "dealt at random"].sub(known).abs().max() < 0.12
     assert list(table.index[table["survival curve"] == "no"]) == ["svm", "linear-model"]
 
-# %% tags=["remove-cell"]
+# %% tags=["hide-input"]
 count = counts["weights, paper"].drop(["txt-multitask"]).dropna()
 glue("smallest", f"{count.min():,.0f}", display=False)
 glue("largest", f"{count.max():,.0f}", display=False)

@@ -27,7 +27,7 @@ methods: str = ""  # names of methods, empty: all but those that search for sett
 n_splits: int = 2  # random divisions into training, validation and test
 n_genes: int = 30  # those that vary most in training; 0: all
 preset: str = "quick"  # of every network: "quick" or "paper"
-max_epochs: int = 15  # of every network; 0 leaves it to the preset
+max_epochs: int = 10  # of every network; 0 leaves it to the preset
 folder: str = ""  # keeps every fit, so that a run broken off goes on; empty: none
 expression: str = ""  # a cohort of your own: samples x genes
 clinical: str = ""  # samples x clinical columns
@@ -154,7 +154,7 @@ shown
 
 # %%
 by_default = (cohort, tasks, methods, n_splits) == ("demo", "os subtype age", "", 2)
-if by_default and (n_genes, preset, max_epochs) == (30, "quick", 15):
+if by_default and (n_genes, preset, max_epochs) == (30, "quick", 10):
     assert len(names) == whole["model"].nunique() == 23
     mean = whole.pivot_table(index="model", columns="task", values="value")
     assert mean.loc["null-model", "os"] == 0.5
@@ -248,8 +248,8 @@ if by_default and (n_genes, preset, max_epochs) == (30, "quick", 15):
 # At the default settings:
 #
 # - All 23 methods run on the same splits by one call, and each cell of the table is a score or says why it is none.
-# - At this size the methods without a network lead in subtype and age: thirty genes are few, and fifteen epochs are
-#   less than half of what the networks are given elsewhere. The order is one of this lesson, not of the methods.
+# - At this size the methods without a network lead in subtype and age: thirty genes are few, and ten epochs are
+#   a quarter of what the networks are given elsewhere. The order is one of this lesson, not of the methods.
 # - With two splits and three tasks the critical difference is most of the scale. A benchmark that wants to say who is
 #   best needs many splits for each task, and many cohorts for a ranking.
 #

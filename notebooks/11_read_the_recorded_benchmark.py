@@ -227,8 +227,8 @@ agreement.round(2).rename("rank correlation of methods").to_frame()
 # Some of the paper's numbers cannot be a property of the method: an age error of 65 years for AUTOSurv is the mean age,
 # so its predictions are near zero, T-GEM's 15 years is worse than guessing the mean, and an integrated Brier score of
 # 0.905 for a support vector machine, which gives no survival curve, is worse than a coin at every time. Standardised
-# targets and heads that start at the {term}`null model` mend T-GEM's here; AUTOSurv takes survival alone, and a support
-# vector machine has no Brier score.
+# targets and heads that start at the {term}`null prediction` mend T-GEM's here; AUTOSurv takes survival alone, and a
+# support vector machine has no Brier score.
 
 # %% [markdown]
 # ## Survival over ten cancers

@@ -9,11 +9,20 @@
 # far expression was shifted, and what "consistent" means, it does not say.
 #
 # **Method.** Every gene of test patients is raised and lowered by one standard deviation of the training patients, all
-# other genes as they are, and all tasks are predicted again. This asks the model, not the patient: no
-# cell lets one gene change alone. One step up is half the difference between up and down. It is averaged over test
-# patients, and over models trained on different splits. The interval and the test over models are the ones this book
-# uses for scores: corrected for splits that overlap {cite}`nadeau2003`. In `demo` it is known which genes raise and
-# which lower the hazard.
+# other genes as they are, and all tasks are predicted again. This asks the model, not the patient: no cell lets one
+# gene change alone. The effect of *one step up* is half the difference between up and down. It is averaged over test
+# patients, and over models trained on different divisions of the patients, since one network may be an accident of its
+# start. The interval and the test over models are the ones this book uses for scores, corrected for divisions that
+# overlap {cite}`nadeau2003`. In `demo` it is known which genes raise and which lower the {term}`hazard`.
+#
+# :::{admonition} After this chapter you can
+# :class: goals
+#
+# - read the effect of a gene on a predicted risk, in months, with its interval over models;
+# - say why such an effect describes the model and not a treatment;
+# - hold a list of genes against planted truth and against {term}`permuted labels`, and say what neither of them rules
+#   out.
+# :::
 
 # %% tags=["parameters"]
 cohort: str = "demo"  # a known cohort, or what the files below are called
@@ -62,7 +71,9 @@ print(f"{data.n_obs} patients, {data.n_vars} genes; tasks:", *(t.name for t in t
 # %% [markdown]
 # ## One gene after the other
 #
-# A model for each division, trained on all tasks, and what every gene does to each of its predictions.
+# A model for each division, trained on all tasks, with the {term}`preset` `quick`, and what every gene does to each of
+# its predictions. Names of genes tell their {term}`module`: PROLIF_11 is a member of PROLIF, PROLIF_TF its regulator;
+# OTHER_09 is a background gene and belongs to none.
 
 # %% tags=["nbval-ignore-output"]
 settings = {"preset": "quick"} | ({"max_epochs": max_epochs} if max_epochs else {})
@@ -83,8 +94,9 @@ of_risk.loc[first, ["effect", "low", "high", "q", "same_sign", "models"]].round(
 
 # %% [markdown]
 # The risk of TxT is minus the time expected within the longest follow-up, so an effect of 2 is two months of life
-# less for a patient who has one standard deviation more of that gene. `same_sign` is the share of models that agree
-# on the direction. For all kinds of prediction:
+# less for a patient who has one standard deviation more of that gene. `low` and `high` are the ends of the 95 percent
+# interval over models, `q` is the {term}`false discovery rate` over genes, and `same_sign` is the share of models that
+# agree on the direction. For all kinds of prediction:
 
 # %% tags=["nbval-ignore-output"]
 units = {"survival": unit, "classification": "probability", "regression": None}
@@ -105,15 +117,21 @@ for ax in axes.flat[len(shown) :]:
 plt.show()
 
 # %% [markdown]
-# Of a classification the class with the largest effect is shown. Hollow dots: the interval over models holds zero.
-# With few models nearly every interval does, since each of them is compared with very few others.
+# :::{caption}
+# :alt: Five panels of dots with horizontal intervals, eight genes each, for survival, subtype, grade, age and size. Genes of HYPOX, ECM and PROLIF raise the risk, genes of ESTRO and IMMUNE lower it; PROLIF genes raise grade, AGING genes raise age, HYPOX genes raise size. Many intervals are wide and some hold zero.
+# The eight genes with the largest effect on each prediction, in test patients of `demo`. Dots: change of the prediction
+# with one step up of the gene, the mean over three models (red raises, blue lowers); bars: 95 percent interval over
+# models; hollow dots: the interval holds zero. Of a classification the class with the largest effect is shown. The genes
+# are mostly those of the module that was tied to the prediction. With so few models the intervals are wide, and these are
+# the largest of two hundred effects: an interval without zero is no proof here, which is why the table gives q.
+# :::
 #
 # ## How far does it go?
 #
 # The two genes that raise and lower the risk most, shifted further and further, in the last model. Is the response
-# straight, as in a Cox model, or does it bend?
+# straight, as in the log hazard of a {term}`Cox model`, or does it bend?
 
-# %% tags=["nbval-ignore-output"]
+# %% tags=["hide-input", "nbval-ignore-output"]
 ends = of_risk["effect"].sort_values()
 chosen = [*ends.index[:2], *ends.index[-2:]]
 model, train, test = models[-1]
@@ -136,6 +154,13 @@ ax.legend()
 plt.show()
 
 # %% [markdown]
+# :::{caption}
+# :alt: Four curves of the change of risk against the shift, from minus three to three standard deviations, all through zero. ECM_01 and HYPOX_04 rise, OTHER_09 and ESTRO_02 fall. Most flatten towards the ends.
+# Change of the predicted risk, in months, when one gene is shifted in all shown test patients of `demo` by the number of
+# standard deviations below; the mean over patients in one model. The two genes that raise the risk most and the two that
+# lower it most. Up to about one standard deviation the lines are straight; farther out most of them flatten.
+# :::
+#
 # ## Against what was planted
 #
 # Three genes of `demo` raise the hazard and three lower it, by 0.25 to 0.3 per standard deviation. Does the size of an
@@ -143,10 +168,11 @@ plt.show()
 # member of a module that matters has no effect of its own, but goes together with its regulator, which has one.) The
 # area under the ROC curve is 1 if the six come first, and 0.5 if they stand anywhere. For comparison the coefficients
 # of a Cox model with ridge penalty on the same divisions, which is the right model for these genes.
-# Twenty models are recorded: learned together with the clinical tasks, as here, and alone.
+# Twenty models, learned together with the clinical tasks, as here, and alone, are *recorded*: made once by a longer run
+# and read from a file in `notebooks/recorded`.
 
 
-# %% tags=["nbval-ignore-output"]
+# %% tags=["hide-input", "nbval-ignore-output"]
 def recovery(effect):
     """Areas and share of right signs of a number per gene."""
     effect, planted = (
@@ -194,15 +220,15 @@ pd.read_csv("recorded/perturbation_patients.csv").set_index("patients").round(3)
 # %% [markdown]
 # ## Against chance
 #
-# The clinical rows of `demo` were dealt to the patients at random, and everything was done again with five models,
-# ten times over (recorded): the share of genes below the level, which should be five percent at most. Below it, the
-# same for the true labels with twenty models, for the genes that truly have no effect on the hazard.
+# The clinical rows of `demo` were dealt to the patients at random ({term}`permuted labels`), and everything was done
+# again with five models, ten times over (recorded): the share of genes below the level, which should be five percent at
+# most. Below it, the same for the true labels with twenty models, by what the genes truly do to the hazard.
 
 # %%
 permuted = pd.read_csv("recorded/perturbation_permuted.csv").fillna({"output": ""})
 permuted.groupby("task", sort=False)[["p < 0.05", "q < 0.05"]].mean().round(3)
 
-# %%
+# %% tags=["hide-input"]
 if truth is not None:
     rows_by_kind = {}
     for kind, genes in {
@@ -226,11 +252,11 @@ pd.DataFrame(rows_by_kind).T.round(3) if truth is not None else None
 # ## Sets of genes
 #
 # Single genes are hard to tell from their neighbours in a module. Do whole sets stand at the ends of the ranking of
-# effects? Gene set enrichment on all genes, ranked by their effect {cite}`subramanian2005`; for each prediction the
+# effects? {term}`Gene set enrichment <gene set enrichment>` on all genes, ranked by their effect; for each prediction the
 # sets with q below 0.05. In `demo`, sets whose regulator or trait bears on a prediction were planted, and three sets
 # were drawn by chance.
 
-# %% tags=["nbval-ignore-output"]
+# %% tags=["hide-input", "nbval-ignore-output"]
 rows = []
 for (task, output), part in effects.groupby(["task", "output"], sort=False):
     ranked = gx.interpret.ranked_sets(part.set_index("gene")["effect"], sets, seed=0)
@@ -302,7 +328,7 @@ if (cohort, n_models, shift, n_patients, max_epochs, n_genes) == (
     by_luck = enriched.apply(lambda names: names.str.count("CHANCE")).to_numpy().sum()
     assert by_luck <= 2  # of three sets in each of 13 rankings
 
-# %% tags=["remove-cell", "nbval-ignore-output"]
+# %% tags=["hide-input", "nbval-ignore-output"]
 if truth is not None:
     whole, background = "area, genes without effect", "area, background genes"
     for name, row in {
@@ -321,7 +347,65 @@ if truth is not None:
     glue("background_found", float(100 * found["background"]), display=False)
 
 # %% [markdown]
-# ## What was found, at the default settings
+# :::{admonition} Try it
+# :class: try
+#
+# ```bash
+# papermill notebooks/12_perturb_genes.ipynb out.ipynb -p shift 3.0 -p n_patients 10 --cwd notebooks
+# ```
+#
+# Every gene is shifted three times as far. The effects grow, but to less than three times their size, since the curves
+# above flatten. Much the same genes come first, and the areas against what was planted hardly move.
+# :::
+#
+# ## Exercises
+#
+# :::{admonition} Exercise 1
+# :class: exercise
+# A gene of a {term}`module` follows its regulator closely and does nothing to the hazard itself. The model gives it an
+# effect all the same. Why? Would an experiment that raises this gene in cells, and nothing else, show the effect?
+# :::
+#
+# :::{dropdown} Solution
+# In the training patients the gene is high whenever its regulator is, so it predicts survival as well as a noisy copy of
+# the regulator does. A penalty, or a training that stops early, spreads the weight over all such copies instead of
+# giving it to one. The experiment would show nothing: it breaks the very correlation that the model made use of.
+# Predicting and intervening are two questions, and perturbation of a model answers the first.
+# :::
+#
+# :::{admonition} Exercise 2
+# :class: exercise
+# Let the prediction be $f(x) = ax + bx^2$ in one standardised gene. What is one step up, half the difference between up
+# and down by $s$, for a patient at $x$, and what is its mean over patients? What does it not see? In a Cox model with
+# coefficient $\beta$, what are one step up of the log hazard and the ratio of the hazards?
+# :::
+#
+# :::{dropdown} Solution
+# $\tfrac12 [f(x+s) - f(x-s)] = \tfrac12 [2as + 4bxs] = as + 2bxs$. The mean over patients, whose mean of $x$ is 0, is
+# $as$. So the bend $b$ cancels: a gene that is harmful at both ends ($a = 0$) has no effect by this measure, however
+# large $b$ is. In a Cox model the log hazard is $\beta x$, one step up is $\beta s$ for every patient, and the hazard is
+# multiplied by $e^{\beta s}$: with $\beta = 0.3$ and $s = 1$ by 1.35.
+# :::
+#
+# :::{admonition} Exercise 3
+# :class: exercise
+# How often would three models agree on the direction of an effect by chance, and how often do they? Answer in a cell at
+# the end of the notebook, for all genes and for the twenty with the largest effect. Why are the two not the same?
+# :::
+#
+# :::{dropdown} Solution
+# Three fair coins fall alike in 2 of 8 cases, a quarter.
+#
+# ```python
+# one_sign = of_risk["same_sign"] == 1
+# print(f"{one_sign.mean():.2f} of all genes, {one_sign[:20].mean():.2f} of the 20 largest; by chance 0.25")
+# ```
+#
+# The largest agree far more often. Part of this is selection: a mean is large where its parts have one sign. And the
+# models share most of their training patients, so that they agree even on what is an accident of these patients.
+# :::
+#
+# ## What was found
 #
 # - **It works on planted genes.** The direction is right for all six, already with three models. The size of the
 #   effect puts them before the genes without effect with an area of {glue:text}`area_few:.2f` (before background genes
@@ -338,11 +422,14 @@ if truth is not None:
 #   planted genes pass p < 0.05, but also {glue:text}`background_found:.0f` percent of the background genes, which have
 #   no effect at all. All models saw the same four hundred patients, and what is an accident of these patients is found
 #   by each of them. Nothing that stays within one cohort can correct for it.
-# - **The paper's claim** that effects are consistent holds: nearly all large effects have the same sign in all models.
-#   That they are *right* follows only as far as the areas above go.
 # - **On breast cancers of TCGA** CCL19 raised lowers the risk, as the paper found: by all five models for progression
-#   ({glue:text}`ccl19_pfi:.1f` months), by three of five for death ({glue:text}`ccl19_os:.1f`, and the interval holds zero).
-#   No single gene has a q below 0.05. Among sets, the genes of the estrogen response lower the risk of death, and the
-#   probabilities of the subtypes follow proliferation and estrogen response as every textbook has it.
-# - **What to doubt.** A gene that goes with a prognostic regulator gets part of its effect, though changing it would
-#   do nothing. Perturbation shows what a model would predict, not what a treatment would do.
+#   ({glue:text}`ccl19_pfi:.1f` months), by three of five for death ({glue:text}`ccl19_os:.1f`, and the interval holds
+#   zero). No single gene has a q below 0.05. Among sets, the genes of the estrogen response lower the risk of death,
+#   and the probabilities of the subtypes follow proliferation and estrogen response as every textbook has it.
+#
+# **The paper reports** consistent effects that agree with what is known of three genes. That effects are consistent
+# holds here: nearly all large ones have the same sign in all models. That they are *right* follows only as far as the
+# areas above go; of the paper's three genes only CCL19 could be looked at, in another cohort.
+#
+# **What to doubt.** A gene that goes with a prognostic regulator gets part of its effect, though changing it would
+# do nothing. Perturbation shows what a model would predict, not what a treatment would do.

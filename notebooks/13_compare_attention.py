@@ -3,10 +3,10 @@
 #
 # **Question.** Does learning clinical features move the attention of TxT to genes that matter to them?
 #
-# **The paper reports** {cite}`koo2025` that it does. For each gene the attention it receives in a multitask model is
-# compared with that in a model of survival alone: a t-test per gene, false discovery rate below 0.05, and the genes
-# that gain are tested for pathways (Figure S2). For overall survival, epithelial-mesenchymal transition and TNF-alpha
-# signalling come out, which is taken for "a clear biological basis for improved survival prediction".
+# **The paper reports** {cite}`koo2025` that it does. For each gene the {term}`attention` it receives in a multitask
+# model is compared with that in a model of survival alone: a t-test per gene, {term}`false discovery rate` below 0.05,
+# and the genes that gain are tested for pathways (Figure S2). For overall survival, epithelial-mesenchymal transition
+# and TNF-alpha signalling come out, which is taken for "a clear biological basis for improved survival prediction".
 #
 # **Method.** The paper's test, and then the same test where clinical features cannot be the cause: between two models
 # of survival alone that differ in their seed, on labels dealt to the patients at random, and between networks that
@@ -14,6 +14,14 @@
 # two networks, so a small p says that these two networks differ. Whether the two *kinds* of model differ is a question
 # about many trained networks, and is asked with one row for each. All models start from gene vectors of a network, as
 # in the paper ({doc}`04_learn_gene_vectors`), and all from the same ones.
+#
+# :::{admonition} After this chapter you can
+# :class: goals
+#
+# - say what the rows of a test are, and hence what its small p is about: patients, or trained networks;
+# - name the controls that a comparison of two networks needs: another {term}`seed`, {term}`permuted labels`, no training;
+# - explain why pathways turn up between networks that have learned nothing.
+# :::
 
 # %% tags=["parameters"]
 cohort: str = "demo"  # a known cohort, or what the files below are called
@@ -62,7 +70,8 @@ print(f"alone: {survival.name}; together: {', '.join(task.name for task in toget
 print(f"{train.n_obs} patients to train, {test.n_obs} to read; {test.n_vars} genes")
 
 # %% [markdown]
-# The gene vectors that all models start from. Without a network they are random numbers, others for each model.
+# The {term}`gene vectors <gene vector>` that all models start from. Without a network they are random numbers, others
+# for each model.
 
 # %%
 settings = {"preset": preset} | ({"max_epochs": max_epochs} if max_epochs else {})
@@ -83,10 +92,11 @@ if network:
 # comparison than the paper's: it has the survival of each patient as it was, and only the clinical features are
 # shuffled. It has the same heads as the multitask model and starts from the very same weights, which the model of
 # survival alone does not: with fewer heads the random numbers fall in another way. What it lacks is what the features
-# know. At last both kinds untrained: their steps are too small to move a weight.
+# know. At last both kinds *untrained*, from the network's gene vectors and from random ones: their steps are too small
+# to move a weight.
 
 
-# %% tags=["nbval-ignore-output"]
+# %% tags=["hide-input", "nbval-ignore-output"]
 def shuffled_features(part, seed):
     """The patients with the clinical features of others, and their own survival."""
     dealt = gx.interpret.permuted(part, seed=seed)
@@ -129,7 +139,8 @@ attention = {
 print(f"{len(models)} models")
 
 # %% [markdown]
-# What they have learned, by the first metric of each task, the mean over seeds:
+# What they have learned, by the first metric of each task, the mean over seeds. A C-index of 0.5 is chance; `mae` is the
+# mean absolute error, in years of age and millimetres of size:
 
 # %% tags=["nbval-ignore-output"]
 scores = pd.concat(
@@ -144,8 +155,9 @@ gx.comparison.mean_scores(gx.comparison.headlines(scores)).T.round(3)
 # %% [markdown]
 # ## The paper's test
 #
-# Attention that a gene receives, per test patient: the mean over all genes that attend, itself included. A paired
-# t-test per gene between the two models of seed 0, and the genes that gain.
+# Attention that a gene receives, per test patient: the mean over all genes that attend, itself included, over heads and
+# layers. An {term}`even share` is 1 divided by the number of genes. A paired t-test per gene between the two models of
+# seed 0; a gene *gains* if it receives more in the multitask model and its q is below 0.05.
 
 # %% tags=["nbval-ignore-output"]
 pairs = {}  # after, before
@@ -171,8 +183,8 @@ first.head(6).round(4)[["gene", "before", "after", "percent", "t", "gains"]].set
 )
 
 # %% [markdown]
-# Pathways among the genes that gain, with the genes of the model as background, as in the paper; and the same for
-# three pairs of networks between which no clinical feature has made a difference.
+# Pathways among the genes that gain ({term}`gene set enrichment`), with the genes of the model as background, as in the
+# paper; and the same for three pairs of networks between which no clinical feature has made a difference.
 
 # %% tags=["nbval-ignore-output"]
 enriched = {
@@ -192,6 +204,14 @@ for ax in axes.flat[len(shown) :]:
 plt.show()
 
 # %% [markdown]
+# :::{caption}
+# :alt: Four bar charts of enriched gene sets with a dashed line at q of 0.05. The paper's pair has three sets beyond the line, IMMUNE, ESTRO and BASAL; so do, with sets in common, the pairs of another seed, of permuted labels and of untrained networks.
+# Gene sets of `demo` that are enriched among the genes that gain attention, for four pairs of networks of the first seed.
+# Bars: minus the logarithm of q, blue beyond the dashed line (q below 0.05); at the right how many genes of the set gain,
+# of how many. *The paper's* pair differs in the clinical tasks; between the other three no clinical feature has made a
+# difference. All four show pathways, and mostly the same ones.
+# :::
+#
 # ## The same test between other pairs
 #
 # The mean over seeds for each kind of pair:
@@ -208,7 +228,7 @@ plt.show()
 # the same kind. Both are left out where two pairs have a network in common. A change that clinical tasks bring about
 # should come back with another seed.
 
-# %% tags=["nbval-ignore-output"]
+# %% tags=["hide-input", "nbval-ignore-output"]
 changes = pd.DataFrame(
     {
         which: table.set_index("gene")["percent"].reindex(test.var_names)
@@ -271,13 +291,13 @@ over_seeds(compared)
 # %% [markdown]
 # ## A row for each model
 #
-# The question about the kind of model. A row is now one trained model, the mean over test patients, and the two models
-# of a seed are paired. All models share one division of the patients, so no allowance for overlapping splits is
+# Does the *kind* of model make a difference? A row is now one trained model, the mean over test patients, and the two
+# models of a seed are paired. All models share one division of the patients, so no allowance for overlapping splits is
 # needed, and the answer holds for this division. Beside genes, sets: the mean attention of their members, so that a
 # change too small to be seen in single genes is not lost. By chance one in twenty has p below 0.05.
 
 
-# %% tags=["nbval-ignore-output"]
+# %% tags=["hide-input", "nbval-ignore-output"]
 def per_model(what, side):
     """Attention with a row per model, of the models after or before in pairs of one kind."""
     return pd.DataFrame(
@@ -339,12 +359,12 @@ in_words(of_kinds)
 # %% [markdown]
 # ## Genes tied to the clinical features
 #
-# In `demo` it is known which genes are tied to which feature: whole modules. Do they gain? The area under the ROC
-# curve of t, for each pair: 1 if all genes tied to the feature gain more than all others, 0.5 if t says nothing about
-# them. The grey band holds 95 percent of what as many genes drawn at random would give.
+# In `demo` it is known which genes are tied to which feature: whole {term}`modules <module>`. Do they gain? The area
+# under the ROC curve ({term}`AUC`) of t, for each pair: 1 if all genes tied to the feature gain more than all others, 0.5
+# if t says nothing about them.
 
 
-# %% tags=["nbval-ignore-output"]
+# %% tags=["hide-input", "nbval-ignore-output"]
 def draw_areas(areas):
     parts = areas.groupby("feature", sort=False)
     axes = plt.subplots(1, len(parts), figsize=(9, 2.6), sharey=True)[1]
@@ -368,12 +388,19 @@ if cohort in ("demo",):
     draw_areas(areas)
 
 # %% [markdown]
+# :::{caption}
+# :alt: Four panels of dots, for subtype, grade, age and size, with a row for each kind of pair and a grey band around an area of 0.5. In every row, that of the paper's pairs included, dots lie on both sides of the band or below it; only untrained networks from random vectors stay mostly within.
+# Do genes tied to a clinical feature of `demo` gain attention? One dot per pair of networks, three seeds (two for
+# permuted labels); across: the area under the ROC curve. Grey: the range of 95 percent of as many genes drawn at
+# random. The paper's pairs lie where those of untrained networks lie.
+# :::
+#
 # Drawn genes have nothing in common; genes of a module have similar gene vectors, and go up or down together in any
 # network. So the band is too narrow, and the pairs in which nothing was learned are the better measure. Mean areas over
 # seeds, with a t interval:
 
 
-# %% tags=["nbval-ignore-output"]
+# %% tags=["hide-input", "nbval-ignore-output"]
 def mean_areas(areas):
     rows = {}
     for (what, feature), part in areas.groupby(["pair", "feature"], sort=False):
@@ -421,7 +448,7 @@ if size == ("demo", 0, 3, 2, "quick", 8, 0):
     assert mean.loc["untrained, random vectors", "sets"] <= 0.5
     assert of_kinds.query("of == 'genes'")["q_below"].max() < 0.05 * test.n_vars
 
-# %% tags=["remove-cell", "nbval-ignore-output"]
+# %% tags=["hide-input", "nbval-ignore-output"]
 for word, what in {
     "paper": "the paper's",
     "seed": "another seed",
@@ -463,6 +490,14 @@ in_words(recorded("attention_kinds", "demo"))
 of_twenty = recorded("attention_areas", "demo")
 draw_areas(of_twenty)
 
+# %% [markdown]
+# :::{caption}
+# :alt: The same four panels with twenty dots in each row. Dots scatter widely around 0.5 in every row; those of shuffled features stand clearly to the right for grade, and a little for size.
+# The same after full training, twenty seeds of each kind (recorded). In every row single pairs lie far from 0.5 on either
+# side, and only their mean can be read. The one row that stands out is *shuffled features* for grade: two networks that
+# start alike, of which one had the true features.
+# :::
+
 # %%
 mean_areas(of_twenty)
 
@@ -481,7 +516,7 @@ in_words(recorded("attention_kinds", "tcga_brca")).replace(
     {"first": {"HALLMARK_": ""}}, regex=True
 )
 
-# %% tags=["remove-cell", "nbval-ignore-output"]
+# %% tags=["hide-input", "nbval-ignore-output"]
 at_length = recorded("attention_pairs", "demo").groupby("pair").mean(numeric_only=True)
 of_tcga = (
     recorded("attention_pairs", "tcga_brca").groupby("pair").mean(numeric_only=True)
@@ -506,7 +541,71 @@ change = at_length.loc["shuffled features", "percent"]
 glue("fair_change", float(change), display=False)
 
 # %% [markdown]
-# ## What was found, at the default settings
+# :::{admonition} Try it
+# :class: try
+#
+# ```bash
+# papermill notebooks/13_compare_attention.ipynb out.ipynb -p max_epochs 2 -p n_seeds 2 --cwd notebooks
+# ```
+#
+# The networks are trained for two epochs only and have hardly learned anything. The paper's test still finds that most
+# genes differ, and the column *like the paper's* comes still closer to 1 for untrained networks: the less is
+# learned, the more the test shows of the start.
+# :::
+#
+# ## Exercises
+#
+# :::{admonition} Exercise 1
+# :class: exercise
+# The test patients are 80. Suppose that 10 000 could be read by the same two networks. What happens to the p-values, and
+# what more is then known about clinical tasks?
+# :::
+#
+# :::{dropdown} Solution
+# They fall, to practically zero for every gene whose attention differs at all, since the interval of a mean over patients
+# shrinks with the root of their number. About clinical tasks nothing more is known. The sample of *networks* is still one
+# with and one without, and what was drawn by chance when they were made, their initial weights, is the same in all rows.
+# More patients make a more exact statement about these two networks. Only more networks tell whether their kinds differ.
+# :::
+#
+# :::{admonition} Exercise 2
+# :class: exercise
+# Show that the attention received, summed over all $G$ genes, is 1 in every patient and every network. What follows for
+# the number of genes that gain, in any comparison whatever?
+# :::
+#
+# :::{dropdown} Solution
+# The weights of a query $i$ come from a softmax, $\sum_j \alpha_{ij} = 1$. Gene $j$ receives
+# $r_j = \tfrac1G \sum_i \alpha_{ij}$, so $\sum_j r_j = \tfrac1G \sum_i \sum_j \alpha_{ij} = \tfrac1G \cdot G = 1$;
+# means over heads, layers and patients keep the sum. The mean is the {term}`even share` $1/G$ in every network, and the
+# differences between two networks sum to zero. What some genes lose others gain: unless two networks attend exactly
+# alike, some genes gain, and with enough patients they will be found. That genes gain is no finding. Which ones, again
+# and again, would be.
+# :::
+#
+# :::{admonition} Exercise 3
+# :class: exercise
+# Two networks of survival alone, neither of them trained, that differ in nothing but the random numbers they were drawn
+# with: how many genes does the paper's test find between them, and in which pathways?
+# :::
+#
+# :::{dropdown} Solution
+#
+# ```python
+# table = gx.interpret.differential_attention(
+#     attention["untrained", False, 1], attention["untrained", False, 0]
+# )
+# found = gx.interpret.enriched_sets(
+#     table.loc[table["gains"], "gene"], sets, background=test.var_names
+# )
+# print(f"{(table['q'] < 0.05).sum()} of {len(table)} genes differ")
+# print(found.loc[found["q"] < 0.05, ["set", "hits", "size", "q"]])
+# ```
+#
+# More than half of the genes, and whole pathways among those that gain, between two piles of random numbers.
+# :::
+#
+# ## What was found
 #
 # - The paper's test finds that {glue:text}`differ_paper:.0f` of {glue:text}`n_genes` genes differ. It finds as many
 #   between two seeds of the same model ({glue:text}`differ_seed:.0f`), between models of permuted labels
@@ -531,10 +630,13 @@ glue("fair_change", float(change), display=False)
 #   {glue:text}`share_untrained_tcga:.0f` percent between untrained networks, whose changes are the same (rank
 #   correlation {glue:text}`like_tcga:.2f`). Not one hallmark set is enriched in what gains, those of the paper
 #   included, and a row for each model decides nothing.
-# - **The verdict.** The paper's test says nothing about clinical features. Its pathways may well be those that its gene
-#   vectors brought along; without a second seed nobody can tell.
-# - **What to doubt.** The models of this chapter train for a fifth of the preset's epochs, which is why the recorded ones
-#   stand beside them. The paper's network has eight layers and trains for longer, and how it reduced attention to one
-#   score per gene is not said. In a network that moves farther from its start the start counts for less: here it still
-#   decides after full training. What the twenty pairs show holds for one division of simulated patients; that it was
-#   the module tied to three features at once that gained was not foretold.
+#
+# **The paper reports** genes and pathways that gain attention with clinical tasks. The test can be repeated, but its
+# conclusion does not hold here: the test says nothing about clinical features, since it finds the same without them. The
+# paper's pathways may well be those that its gene vectors brought along; without a second seed nobody can tell.
+#
+# **What to doubt.** The models of this chapter train for a fifth of the preset's epochs, which is why the recorded ones
+# stand beside them. The paper's network has eight layers and trains for longer, and how it reduced attention to one
+# score per gene is not said. In a network that moves farther from its start the start counts for less: here it still
+# decides after full training. What the twenty pairs show holds for one division of simulated patients; that it was
+# the module tied to three features at once that gained was not foretold.

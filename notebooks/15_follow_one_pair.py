@@ -1,10 +1,10 @@
 # %% [markdown]
 # # Follow one pair of genes
 #
-# **Question.** Does the attention between two genes tell something of a patient that their expression does not?
+# **Question.** Does the {term}`attention` between two genes tell something of a patient that their expression does not?
 #
 # **The paper reports** {cite}`koo2025` that it does (Figure S3). Patients with Luminal A breast cancer fall into two
-# clusters in the latent space. The expression of SERPINE1 and PLAU does not differ between the clusters, but the
+# clusters in the {term}`latent space`. The expression of SERPINE1 and PLAU does not differ between the clusters, but the
 # attention of either gene to the other is higher in the cluster that survives less well. So the model is said to
 # offer insights "that go beyond standard expression-based analyses".
 #
@@ -13,6 +13,14 @@
 # the plain mean, and each head is shown. Then four questions that the paper does not ask. How much of the attention of
 # a pair is expression? How many other pairs would have made as good a story? Would another network have told it? And
 # does attention find what was planted? Half of the patients are test patients, as a subtype needs enough of them.
+#
+# :::{admonition} After this chapter you can
+# :class: goals
+#
+# - show why the attention of a pair can differ between groups in whose expression neither gene differs;
+# - count how many other pairs would have made as good a story;
+# - check with a second {term}`seed` and an untrained network whether a story belongs to the data or to the network.
+# :::
 
 # %% tags=["parameters"]
 cohort: str = "demo"  # a known cohort, or what the files below are called
@@ -22,7 +30,7 @@ gene_a: str = "HYPOX_02"  # the pair that is followed
 gene_b: str = "METAB_02"
 seed: int = 0  # of the division, the models and the shuffles
 n_layers: int = 2  # of TxT
-max_epochs: int = 0  # of TxT; 0 leaves it to the preset
+max_epochs: int = 25  # of TxT; 0 leaves it to the preset
 n_genes: int = 0  # those of the gene sets that vary most in training; 0: all
 n_pairs: int = 2000  # drawn at random, to compare with
 n_alone: int = 20  # of these, read once more without all other genes
@@ -68,9 +76,10 @@ print(f"{test.n_obs} test patients, {own.n_obs} of them {subtype}; {test.n_vars}
 # %% [markdown]
 # ## Three networks
 #
-# The preset `quick` with several layers of four heads. It is trained twice, from two seeds, and once it is left as it
-# was before its training: its steps are too small to move a weight. The first network is the one of the case study,
-# the other two are there to doubt it {cite}`adebayo2018`. The untrained one starts from the same weights as the first.
+# The {term}`preset` `quick` with several layers of four {term}`heads <head>`. It is trained twice, from two seeds, and
+# once it is left as it was before its training: its steps are too small to move a weight. The first network is the one
+# of the case study, the other two are there to doubt it {cite}`adebayo2018`. The untrained one starts from the same
+# weights as the first.
 
 # %% tags=["nbval-ignore-output"]
 settings = {"preset": "quick", "n_layers": n_layers, "n_heads": 4}
@@ -96,10 +105,11 @@ scores.pivot(index="model", columns=["task", "metric"], values="value").loc[
 # ## The case study
 #
 # Clusters of the subtype in what the heads of the first network read (`model.embed`); cluster 1 has the lower predicted
-# risk, and {doc}`14_contrast_patient_groups` says more about such clusters. Attention is given in even shares: 1 is
-# what every gene would get if attention were spread evenly over all genes.
+# risk, and {doc}`14_contrast_patient_groups` says more about such clusters. *HYPOX_02 to METAB_02* is the weight with
+# which HYPOX_02 attends to METAB_02. It is given in {term}`even shares <even share>`: 1 is what every gene would get if
+# attention were spread evenly over all genes.
 
-# %% tags=["nbval-ignore-output"]
+# %% tags=["hide-input", "nbval-ignore-output"]
 survival, even = tasks[0], 1 / test.n_vars
 risk = models["trained"].predict(own)[survival.name].risk
 clusters = gx.interpret.cluster_patients(
@@ -125,6 +135,15 @@ gx.plots.plot_boxes(mean, clusters, ax=axes[2])
 axes[2].set_ylabel("Attention (even shares)")
 axes[2].set_xticks(range(2), [name.replace(" to ", "\nto ") for name in mean])
 plt.show()
+
+# %% [markdown]
+# :::{caption}
+# :alt: Three panels. Survival: no patient of cluster 1 dies, while cluster 2 falls to about one half. Expression: HYPOX_02 is higher in cluster 2, METAB_02 the same in both. Attention: METAB_02 to HYPOX_02 is higher in cluster 2, the other direction is the same.
+# The paper's case study with a planted pair, in test patients of `demo` with the chosen subtype: survival of the two
+# clusters (bands: 95 percent intervals), expression of the two genes, and attention in both directions, in even shares.
+# Cluster 1 in blue, 2 in orange, dots are patients; stars as in {doc}`14_contrast_patient_groups`: `ns` from p = 0.05 up,
+# `***` below 0.001. What differs in attention has a gene that differs in expression.
+# :::
 
 # %% tags=["nbval-ignore-output"]
 case = pd.concat(
@@ -160,19 +179,27 @@ axes[0].set_ylim(limits[0] - 0.1, limits[1] + 0.15 * (limits[1] - limits[0]))
 plt.show()
 
 # %% [markdown]
+# :::{caption}
+# :alt: Two panels of box plots, one per direction, with eight pairs of boxes for four heads of two layers. Most heads are near one even share in both clusters; in single heads the clusters differ, in HYPOX_02 to METAB_02 upwards in one head and downwards in two others. Head 3 of layer 1 reaches far more in METAB_02 to HYPOX_02.
+# The two directions of the pair in each head of each layer (*1.3* is the third head of the first layer), in even shares;
+# colours, dots and stars as before. The heads do not agree: the clusters differ in some, and not always in the same
+# direction. A mean over heads hides this, and a choice of one head could tell either story.
+# :::
+#
 # ## How much of it is expression?
 #
 # A weight is computed from expression and from nothing else of the patient. In the first layer the equation
-# ({doc}`02_build_txt`) has the expression of the gene that attends and of the gene that is attended to; all other
-# genes come in through the sum by which the softmax divides, and in later layers through the tokens. So all of it is
-# expression, by construction, and the question is how simple a function of it.
+# ({doc}`02_build_txt`) has the expression of the gene that attends and of the gene that is attended to. All other
+# genes come in where the weights are made to sum to 1, and in later layers through the vectors that stand for the two
+# genes, which by then have taken up something of the others. So all of it is expression, by construction, and the
+# question is how simple a function of it.
 #
 # Four linear models (ridge regressions) predict it from expression; they are fitted on all patients but those of the
 # clusters. The last column asks the network itself: the other genes are set to their training mean, so that only the
-# two genes are left that could tell two patients apart. Each time the squared correlation with the attention of the
-# patients in the clusters, and for random pairs the median of both directions.
+# two genes are left that could tell two patients apart. The table has the squared correlation of each with the attention
+# in the patients of the clusters; for random pairs it is the median over pairs and both directions.
 
-# %%
+# %% tags=["hide-input"]
 rng = np.random.default_rng(seed)
 planted = []
 if cohort in ("demo",):
@@ -192,7 +219,7 @@ def both_ways(pairs):
     return [*pairs, *(pair[::-1] for pair in pairs)]
 
 
-# %% tags=["nbval-ignore-output"]
+# %% tags=["hide-input", "nbval-ignore-output"]
 model = models["trained"]
 x, x_others = (
     pd.DataFrame(model.read(part).numpy(), part.obs_names, part.var_names)
@@ -258,7 +285,7 @@ case[["of", "name", "first", "second", "t", "p", "stars"]].round(4).set_index(
 # and of those of silent pairs? And how many silent pairs show the paper's picture, both directions higher in cluster
 # 2? Chance is the same for clusters dealt to the patients at random: the mean, and the 95 percent quantile.
 
-# %% tags=["nbval-ignore-output"]
+# %% tags=["hide-input", "nbval-ignore-output"]
 collected = {}
 for name, model in models.items():
     collectors = {
@@ -311,11 +338,10 @@ counts.set_index("network").round(1)
 # %% [markdown]
 # ## Would another network tell the same?
 #
-# The t statistic of every random pair and direction in the first network, against that in the network of another seed
-# and in the network before its training. Patients and clusters are the same throughout. In orange the pair that is
-# followed.
+# The t statistic of every random pair and direction in the first network, against that in two others. Patients and
+# clusters are the same throughout.
 
-# %% tags=["nbval-ignore-output"]
+# %% tags=["hide-input", "nbval-ignore-output"]
 tests = {
     (name, which): compare(table, clusters)
     for name, tables in collected.items()
@@ -337,13 +363,21 @@ figure.legend(*axes[0].get_legend_handles_labels(), loc="outside upper left", nc
 plt.show()
 
 # %% [markdown]
+# :::{caption}
+# :alt: Two scatter plots of t statistics. Against another seed the points form a round cloud; against the same network before training they lie along the diagonal. The orange square, METAB_02 to HYPOX_02, is positive in the trained network and before training, negative in the other seed.
+# How attention differs between the clusters, for pairs of genes drawn at random (grey, both directions): t in the first
+# network across, t in another one upwards, trained from another seed (left) or before its training (right). Orange: the
+# pair that is followed; r: the correlation over the grey points. Another seed tells another story; the network
+# before it has learned anything tells the same one.
+# :::
+#
 # ## Does attention find what was planted?
 #
-# Three pairs have a product term in the hazard of `demo`. Where do they stand among the random pairs, by attention and
-# by the size of its t? In percent of the random directions that are below: 50 is the middle, 100 the top, and the mean
-# of three pairs drawn at random lies between 27 and 73 in about 95 of 100 cases.
+# Three pairs have a product term in the {term}`hazard` of `demo`. Where do they stand among the random pairs, by
+# attention and by the size of its t? In percent of the random directions that are below: 50 is the middle, 100 the top,
+# and the mean of three pairs drawn at random lies between 27 and 73 in about 95 of 100 cases.
 
-# %% tags=["nbval-ignore-output"]
+# %% tags=["hide-input", "nbval-ignore-output"]
 ranks = {}
 for name in models:
     for what, value in (
@@ -403,7 +437,7 @@ shown.round(2).map("{:g}".format).replace("nan", "")
 # %%
 shares = counts.set_index("network")
 settings_shown = (cohort, subtype, gene_a, gene_b, n_layers, max_epochs, n_genes)
-if settings_shown == ("demo", "hormonal", "HYPOX_02", "METAB_02", 2, 0, 0):
+if settings_shown == ("demo", "hormonal", "HYPOX_02", "METAB_02", 2, 25, 0):
     told = explained.set_index("attention")
     assert told.iloc[-1]["the network, these two alone"] > 0.7
     assert told.iloc[-1]["and their product"] > told.iloc[-1]["both genes"] > 0.2
@@ -417,7 +451,7 @@ if settings_shown == ("demo", "hormonal", "HYPOX_02", "METAB_02", 2, 0, 0):
     assert silent["trained"] < silent["before training"]
     assert abs(tcga["r_of_t"]["another seed"]) < 0.1 < tcga["r_of_t"]["before training"]
 
-# %% tags=["remove-cell", "nbval-ignore-output"]
+# %% tags=["hide-input", "nbval-ignore-output"]
 if cohort in ("demo",):
     told = explained.set_index("attention")["the network, these two alone"]
     p, t = case.set_index(["of", "name"])["p"], case.set_index(["of", "name"])["t"]
@@ -459,7 +493,69 @@ if cohort in ("demo",):
         glue(name, float(value), display=False)
 
 # %% [markdown]
-# ## What was found, at the default settings
+# :::{admonition} Try it
+# :class: try
+#
+# ```bash
+# papermill notebooks/15_follow_one_pair.ipynb out.ipynb -p n_layers 1 -p n_pairs 500 -p n_shuffles 50 --cwd notebooks
+# ```
+#
+# With a single layer other genes come in only where the weights are made to sum to 1, and what it computes of the
+# two genes alone is nearly all there is. The clusters are others, and neither direction of the pair differs clearly
+# between them. What does not change: t goes with that before training, and not with that of another seed.
+# :::
+#
+# ## Exercises
+#
+# :::{admonition} Exercise 1
+# :class: exercise
+# Two genes have the standardised expression $(-1, -1)$ and $(1, 1)$ in the patients of one group, $(-1, 1)$ and
+# $(1, -1)$ in those of the other, half of the patients each. Compare the groups by the mean of either gene, and by the
+# mean of the product. What does this say about attention that differs where neither gene does?
+# :::
+#
+# :::{dropdown} Solution
+# The mean of either gene is 0 in both groups; no t-test of single genes finds anything. The mean of the product is 1 in
+# the first group and $-1$ in the second. TxT's attention contains the product of two expressions, $c_h g_i g_j$
+# ({doc}`02_build_txt`), so it would differ. A linear model that is given the product would find it just as well.
+# Attention that differs says that a function of two numbers differs, and whether it has to do with the outcome remains
+# to be shown.
+# :::
+#
+# :::{admonition} Exercise 2
+# :class: exercise
+# Of 1000 pairs without any difference between two groups, how many show both directions higher in group 2 with p < 0.05,
+# if the two directions of a pair are independent? How many if they always go together? Which is nearer to the truth?
+# :::
+#
+# :::{dropdown} Solution
+# One direction is higher in group 2 with p < 0.05 (two-sided) in 2.5 % of cases. Independent: $0.025^2$, so 0.6 of 1000.
+# Together: 25 of 1000. The truth lies between, since both directions are functions of the same two numbers but with other
+# weights; the rows *clusters at random* of the table above measure it, and are near the lower end. Even so a search among
+# all pairs of a thousand genes, half a million, would meet hundreds of such stories.
+# :::
+#
+# :::{admonition} Exercise 3
+# :class: exercise
+# Take the random pairs whose attention differs between the clusters with p < 0.05 in the first network. In which share of
+# them does the difference go the same way with another seed, and before training?
+# :::
+#
+# :::{dropdown} Solution
+#
+# ```python
+# t = tests["trained", "drawn"]
+# clear = t["p"] < 0.05
+# for name in ("another seed", "before training"):
+#     again = tests[name, "drawn"]
+#     same = np.sign(t["t"][clear]) == np.sign(again["t"][clear])
+#     print(f"{name}: {same.mean():.2f} go the same way")
+# ```
+#
+# With another seed little more than half of them do, which is what a coin would give. Before training nearly all do.
+# :::
+#
+# ## What was found
 #
 # - The planted pair does not show the paper's picture. HYPOX_02 differs in expression itself (p =
 #   {glue:text}`p_expression_a:.4f`), METAB_02 does not ({glue:text}`p_expression_b:.2f`). Attention of METAB_02 to
@@ -486,12 +582,15 @@ if cohort in ("demo",):
 #   seed.
 # - Attention does not find the planted pairs. On average they stand at {glue:text}`rank_attention:.0f` % of the random
 #   ones by their attention and at {glue:text}`rank_t:.0f` % by the size of t, which is within chance.
-# - That attention tells what expression does not **does not hold here**. It may tell what a t-test of each gene does
-#   not, and an untrained network tells as much. Clusters of the latent space differ in whatever the model computes, and
-#   a pair of genes with a good story can always be found among so many.
-# - **What to doubt.** The model is small and hears expression in its tokens as well, which the paper's does not. Its
-#   weights stay near their start; the paper trains eight layers for much longer, from gene vectors of a protein network
-#   that two seeds would share, and its attention may be more of its data and less of its seed. In the subtype of `demo`
-#   there are few patients, and a pair in the hazard need not be a pair in the attention: the layers behind it multiply
-#   too. But both controls are cheap. Whoever tells the story of a pair can show it in a second seed and before
-#   training.
+#
+# **The paper reports** that the attention of a pair tells what expression does not. That **does not hold here**. It may
+# tell what a t-test of each gene does not, and an untrained network tells as much. Clusters of the latent space differ in
+# whatever the model computes, and a pair of genes with a good story can always be found among so many. The paper's own
+# pair could not be read: SERPINE1 is not in the table of TCGA that was at hand.
+#
+# **What to doubt.** The model is small and hears expression in its tokens as well, which the paper's does not. Its
+# weights stay near their start; the paper trains eight layers for much longer, from gene vectors of a protein network
+# that two seeds would share, and its attention may be more of its data and less of its seed. In the subtype of `demo`
+# there are few patients, and a pair in the hazard need not be a pair in the attention: the layers behind it multiply
+# too. But both controls are cheap. Whoever tells the story of a pair can show it in a second seed and before
+# training.

@@ -1,20 +1,28 @@
 # %% [markdown]
 # # Question attention
 #
-# **Question.** If the attention of TxT is to explain a prediction, which tests would an explanation have to pass, and
-# does it pass them?
+# **Question.** If the {term}`attention` of TxT is to explain a prediction, which tests would an explanation have to
+# pass, and does it pass them?
 #
 # **The paper reports** {cite}`koo2025` attention as an explanation throughout: hub and attractor genes of networks read
 # from it are taken for what sets patients apart, and genes that receive more of it for what a model gives priority to.
 # Beside them it perturbs genes and looks at the predicted risk (Figure S4). The two were not compared.
 #
-# **Method.** Five readings of a gene from the same models: the attention it receives, how many edges leave and reach
-# it in the attention networks ({doc}`14_contrast_patient_groups`), and two readings of what it does to the predicted
-# risk, integrated gradients {cite}`sundararajan2017` and perturbation ({doc}`12_perturb_genes`). Each is held against
-# expression and the network of genes, against the others, against what was planted in `demo`, against models of other
-# seeds, and against models that had nothing to learn or learned nothing {cite}`adebayo2018`.
+# **Method.** Five readings of a gene from the same models: the attention it receives, how many edges leave and reach it
+# in the {term}`attention networks <attention network>` ({doc}`14_contrast_patient_groups`), and two readings of what it
+# does to the predicted risk, {term}`integrated gradients` and {term}`perturbation` ({doc}`12_perturb_genes`). Each is
+# held against expression and the network of genes, against the others, against what was planted in `demo`, against
+# models of other seeds, and against models that had nothing to learn or learned nothing {cite}`adebayo2018`.
 # {doc}`21_read_attention` asked the like of GexBERT, whose attention differs between cancer types; here it is one
 # number per gene, and the outcome is survival.
+#
+# :::{admonition} After this chapter you can
+# :class: goals
+#
+# - list what an explanation of a prediction has to do, and turn each demand into a test;
+# - tell tests that dice pass from tests that mean something;
+# - choose a reading of a model for the question at hand, and say how many models it takes.
+# :::
 
 # %% tags=["parameters"]
 cohort: str = "demo"  # a known cohort, or what the files below are called
@@ -67,12 +75,12 @@ print(f"{train.n_obs} patients to train, {test.n_obs} to read, {len(genes)} gene
 # %% [markdown]
 # ## The models
 #
-# The preset `quick` with four heads, on all tasks, started from vectors of the gene network as in the paper. Of each
-# seed one on the labels as they are; of some seeds one on *permuted* labels, the clinical rows of training and
-# validation patients dealt anew; and one *untrained*, whose steps are too small to move a weight. Models of the same
-# seed start from the same weights.
+# The {term}`preset` `quick` with four heads, on all tasks, started from vectors of the gene network as in the paper. Of
+# each {term}`seed` one on the labels as they are; of some seeds one on *permuted* labels, the clinical rows of training
+# and validation patients dealt anew ({term}`permuted labels`); and one *untrained*, whose steps are too small to move a
+# weight. Models of the same seed start from the same weights.
 
-# %% tags=["nbval-ignore-output"]
+# %% tags=["hide-input", "nbval-ignore-output"]
 settings = {"preset": "quick", "n_heads": 4, "d_model": 32, "d_ff": 64}
 network = edges or (gx.data_path("demo/network.tsv") if cohort == "demo" else "")
 degree = pd.Series(np.nan, genes)
@@ -99,14 +107,15 @@ gx.comparison.mean_scores(gx.comparison.headlines(scores)).T.round(3)
 # %% [markdown]
 # ## The readings
 #
-# An edge of an attention network needs three times an even share here: ten times, the paper's threshold, leaves hardly
-# an edge in so small a model. *Out-degree* is the mean number of genes that attend to a gene so strongly,
+# An edge of an attention network needs three times an {term}`even share` here: ten times, the paper's threshold, leaves
+# hardly an edge in so small a model. *Out-degree* is the mean number of genes that attend to a gene so strongly,
 # *in-degree* of those it attends to. Integrated gradients and effects of perturbation count without their sign. An
 # untrained TxT predicts the same for everybody, since its heads start at the null prediction; there is no prediction to
-# explain, and of these two nothing is read.
+# explain, and of these two nothing is read. The table shows how far each reading sets genes apart, in shares of its
+# mean over genes:
 
 
-# %% tags=["nbval-ignore-output"]
+# %% tags=["hide-input", "nbval-ignore-output"]
 def read_attention(model):
     """Received attention and degrees of every gene, the mean over test patients."""
     read = gx.interpret.read_attention(
@@ -152,7 +161,7 @@ spread = (first / first.mean()).quantile([0, 0.05, 0.5, 0.95, 1]).T
 spread.set_axis(["least", "5 %", "median", "95 %", "most"], axis=1).round(2)
 
 # %% [markdown]
-# In shares of the mean over genes. Attention is nearly even: the gene that receives most has little more than the gene
+# Attention is nearly even: the gene that receives most has little more than the gene
 # that receives least. The other readings set genes far apart.
 #
 # ## Against expression and the network
@@ -161,7 +170,7 @@ spread.set_axis(["least", "5 %", "median", "95 %", "most"], axis=1).round(2)
 # variance of expression in training patients and with the number of partners in the gene network; and with the size
 # of what each gene alone says of survival, the distance from 0.5 of its C-index in training patients.
 
-# %% tags=["nbval-ignore-output"]
+# %% tags=["hide-input", "nbval-ignore-output"]
 x, labels = train.to_df(), survival.read(train.obs)
 known = labels.notna().all(axis=1)
 outcome = [labels.loc[known, column].to_numpy() for column in ("time", "event")]
@@ -213,6 +222,13 @@ gx.plots.plot_matrix(between.round(2) + 0.0, label="Rank correlation", limit=1, 
 plt.show()
 
 # %% [markdown]
+# :::{caption}
+# :alt: A square of rank correlations. Attention received and out-degree agree, 0.69; integrated gradients and perturbation agree, 0.85; all correlations between the three readings of attention and the two of the prediction are close to zero.
+# Rank correlation over the genes of `demo` between five readings of the same model, the mean over seeds; red is
+# agreement, white none. Two blocks that have nothing to do with each other: what is read from attention, and what is
+# read from the predicted risk.
+# :::
+#
 # ## Against other seeds, other labels, and no training
 #
 # How much of a reading comes back, by rank over genes, from a model that
@@ -222,7 +238,7 @@ plt.show()
 # - learned *nothing*, from the same seed: it should not, if the reading speaks of anything learned;
 # - learned other labels from another seed: what is left is a matter of expression and the network alone.
 
-# %% tags=["nbval-ignore-output"]
+# %% tags=["hide-input", "nbval-ignore-output"]
 numbers, of_permuted = range(n_seeds), range(n_permuted)
 couples = {
     "another seed": [
@@ -259,24 +275,28 @@ gx.plots.plot_matrix(agreement.round(2) + 0.0, label="Rank correlation", limit=1
 plt.show()
 
 # %% [markdown]
-# *With sign*: whether a gene raises or lowers the risk counts as well. Attention has no sign to compare. Empty is what
-# cannot be read.
+# :::{caption}
+# :alt: A table of rank correlations in colours. Attention received, out-degree and in-degree are dark red, about 0.9, against other labels and against no training, and white against another seed. Integrated gradients and perturbation are white everywhere; perturbation with sign reaches 0.44 against another seed.
+# Rank correlation over genes between a reading of a trained model and the same reading of another model, the mean over
+# couples of models. *With sign*: whether a gene raises or lowers the risk counts as well; attention has no sign to
+# compare. Grey: cannot be read. An explanation should be red in the first column and white in the others. The readings
+# of attention are the other way round: they belong to the start of the network.
+# :::
 #
 # ## Against what was planted
 #
-# In `demo` the genes that act on the hazard are known, and so are the regulators that drive the modules and have most
-# partners in the gene network. The area under the ROC curve says how well a reading tells them from other genes, for
-# every model; grey is the range of 95 percent of random sets of as many genes. Three questions:
+# In `demo` the genes that act on the {term}`hazard` are known, and so are the regulators that drive the
+# {term}`modules <module>` and have most partners in the gene network. The area under the ROC curve ({term}`AUC`) says how
+# well a reading tells them from other genes. Three questions:
 #
 # - genes of *risk*, protection or regulation with a planted log hazard against background genes, which belong to no
 #   module and act on nothing;
 # - the same genes against all without a log hazard of their own, most of which go together with one that has;
 # - regulators against all others: are *hubs* the genes that regulate?
 #
-# *Mean of the models* averages a reading over the trained models first. Two rows need no model: what each gene alone
-# says of survival, and the number of its partners in the network.
+# Two rows need no model: what each gene alone says of survival, and the number of its partners in the network.
 
-# %% tags=["nbval-ignore-output"]
+# %% tags=["hide-input", "nbval-ignore-output"]
 areas = pd.DataFrame()
 if cohort in ("demo",):
     truth = gx.load_truth(cohort).loc[genes]
@@ -324,6 +344,15 @@ if len(areas):
     draw_areas(areas)
 
 # %% [markdown]
+# :::{caption}
+# :alt: Three panels of dots with a grey band around an area of 0.5. For the two questions about the hazard, attention received and the degrees lie within the band or below it, integrated gradients and perturbation mostly above it. For regulators no reading lies above the band; the number of partners in the network lies at 1.
+# How well each reading finds what was planted in `demo`; across: area under the ROC curve, 1 if all genes sought come
+# first, 0.5 if they stand anywhere. Blue dots: one trained model each. Crosses: permuted labels. Orange: the readings
+# of the trained models averaged first. Squares: no model at all. Grey: the range of 95 percent of as many genes drawn
+# at random. What is read from the prediction finds the genes of the hazard; what is read from attention finds neither
+# them nor the regulators.
+# :::
+#
 # The hubs question in numbers: the area of the regulators for every trained model, and the share of random sets that
 # are as far from 0.5 or farther.
 
@@ -350,7 +379,7 @@ of_regulators(areas).round(3) if len(areas) else None
 # - *hazard*, *regulators*: the mean area over models lies above the range of chance (hazard: against background).
 
 
-# %% tags=["nbval-ignore-output"]
+# %% tags=["hide-input", "nbval-ignore-output"]
 def closing(correlations, areas):
     """Numbers and verdicts, a row per reading."""
     with_simple, between, agreement = correlations.values()
@@ -437,7 +466,7 @@ if as_given and (max_epochs, n_patients, n_steps, n_genes) == (12, 8, 8, 0):
     assert regulators.loc["no model", "partners in the network"] > 0.95
     assert regulators.loc["trained", "out-degree"] < 0.65
 
-# %% tags=["remove-cell", "nbval-ignore-output"]
+# %% tags=["hide-input", "nbval-ignore-output"]
 for word, rho in {
     "risk": between.loc["attention received", "perturbation"],
     "seeds": agreement.loc[by_attention, "another seed"].abs().max(),
@@ -475,7 +504,7 @@ if len(areas):
 # perturbed (`params/16_question_attention.yaml`).
 
 
-# %%
+# %% tags=["hide-input"]
 def recorded(name):
     """Correlations and areas of a recorded run, as they were made above."""
     table = pd.read_csv(Path("recorded", f"readings_{name}.csv"))
@@ -492,6 +521,14 @@ def recorded(name):
 at_length = recorded("demo")
 draw_areas(at_length[1])
 
+# %% [markdown]
+# :::{caption}
+# :alt: The same three panels with eight blue dots and eight crosses in each row. The readings of attention scatter around 0.5 like their crosses. Integrated gradients and perturbation lie to the right of their crosses for the hazard, at the upper edge of the band, and within the band for regulators.
+# The same after full training, eight seeds (recorded). Single models differ more than the crosses of permuted labels
+# may suggest; integrated gradients and perturbation lie near the upper end of the grey range for the hazard, attention
+# does not.
+# :::
+
 # %%
 closing(*at_length)
 
@@ -505,7 +542,7 @@ closing(*at_length)
 # %%
 closing(*recorded("tcga_brca"))
 
-# %% tags=["remove-cell", "nbval-ignore-output"]
+# %% tags=["hide-input", "nbval-ignore-output"]
 of_length, of_tcga = (
     at_length[0]["other models"],
     recorded("tcga_brca")[0]["other models"],
@@ -524,7 +561,69 @@ low = of_length.loc[by_prediction, "another seed"].min()
 glue("effect_seeds_full", float(low), display=False)
 
 # %% [markdown]
-# ## What was found, at the default settings
+# :::{admonition} Try it
+# :class: try
+#
+# ```bash
+# papermill notebooks/16_question_attention.ipynb out.ipynb -p max_epochs 4 -p n_seeds 2 --cwd notebooks
+# ```
+#
+# A third of the training. Attention has moved even less from its start: what a gene receives agrees still more with the
+# untrained network and with that of other labels. The readings of the predicted risk tell less of what was planted, since
+# there is less of a prediction to explain.
+# :::
+#
+# ## Exercises
+#
+# :::{admonition} Exercise 1
+# :class: exercise
+# Suppose that a *reading* throws dice: a random number for each gene, thrown anew for each model. Which rows of the last
+# table does it pass, and which does it fail? What does that say about tests that ask for no agreement?
+# :::
+#
+# :::{dropdown} Solution
+# It passes *not expression*, *not the network*, *hears the labels* and *was learned*, since it agrees with nothing. It
+# fails *moves the risk*, *comes back*, *hazard* and *regulators* (but for luck). Tests that ask for no agreement are
+# necessary, and cheap; only together with one that asks for agreement, above all with another seed, do they mean
+# something.
+# :::
+#
+# :::{admonition} Exercise 2
+# :class: exercise
+# Let the risk be linear, $f(x) = b + \sum_i w_i x_i$, with standardised genes. What are {term}`integrated gradients` from
+# the mean patient, and what is one step up of perturbation? When do both rank genes alike? Why do they in a network?
+# :::
+#
+# :::{dropdown} Solution
+# The gradient is $w_i$ everywhere, so integrated gradients are $w_i (x_i - 0) = w_i x_i$, and they add up to
+# $f(x) - f(0)$ as they should. One step up by $s$ is $w_i s$. Without signs and averaged over patients they are
+# $|w_i| \cdot \mathrm{mean}|x_i|$ and $|w_i| s$: alike if genes have the same mean $|x_i|$, which standardised genes of
+# similar distribution have. A network that is nearly straight within a standard deviation or two
+# ({doc}`12_perturb_genes`) behaves nearly so, and the two readings agree because they ask nearly the same question: their
+# agreement is no independent proof of either.
+# :::
+#
+# :::{admonition} Exercise 3
+# :class: exercise
+# Check exercise 1 in a cell at the end of the notebook: throw dice twice, correlate them with each other and with
+# perturbation, and ask how well they tell the genes of the hazard from background genes.
+# :::
+#
+# :::{dropdown} Solution
+#
+# ```python
+# dice = [pd.Series(rng.random(len(genes)), genes) for _ in range(2)]
+# print("another throw:", round(dice[0].corr(dice[1], method="spearman"), 2))
+# print("perturbation:", round(dice[0].corr(first["perturbation"], method="spearman"), 2))
+# others = truth["role"] == "background"
+# found = gx.interpret.told_apart(dice[0][planted | others], genes[planted], seed=seed)
+# print({name: round(found[name], 2) for name in ("area", "low", "high")})
+# ```
+#
+# Correlations near zero, and an area that lies within its own range of chance 95 times out of 100.
+# :::
+#
+# ## What was found
 #
 # - **Attention does not explain the predicted risk.** How much a gene receives says nothing of what it does to the risk
 #   (rank correlation with perturbation {glue:text}`rho_risk:.2f`). It is another ranking with each seed (at most
@@ -538,7 +637,8 @@ glue("effect_seeds_full", float(low), display=False)
 # - They are no oracles. In the short training of this chapter their ranking hardly comes back with another seed
 #   ({glue:text}`rho_effect_seeds:.2f`; the direction of an effect does, {glue:text}`rho_signed_seeds:.2f`). After full
 #   training it does ({glue:text}`effect_seeds_full:.2f`, with sign {glue:text}`signed_full:.2f`), where attention still
-#   does not ({glue:text}`seeds_full:.2f`). Their mean over models tells more than a single one (area
+#   does not ({glue:text}`seeds_full:.2f`); over those eight seeds integrated gradients just miss the range of chance for
+#   the genes of the hazard. Their mean over models tells more than a single one (area
 #   {glue:text}`area_mean:.2f`), which is why {doc}`12_perturb_genes` takes many. And the C-index of each gene alone
 #   does better than either ({glue:text}`area_alone:.2f`).
 # - **Hubs are not regulators.** The area of out-degree for the planted regulators is {glue:text}`area_hubs:.2f`, within
@@ -552,7 +652,12 @@ glue("effect_seeds_full", float(low), display=False)
 #   sign comes back ({glue:text}`signed_tcga:.2f`). There out- and in-degree move farther from their start, and in-degree
 #   passes the tests of labels and training. It does not come back with another seed, so that it has moved to nowhere in
 #   particular.
-# - **What to doubt.** This model reads expression from the tokens as well ({doc}`08_ablate_parts`), and can leave its
-#   attention as it was. A deep network without that path might have to use it; here such a one learns nothing.
-#   Attention was averaged over heads and patients, which may hide a head that knows more. Three
-#   seeds are few for a correlation between them, and the line at 0.5 is drawn by hand.
+#
+# **The paper reports** hubs, attractors and received attention as what a model gives priority to. As an explanation of
+# the predicted risk this does not hold here, in `demo` or TCGA. Its other reading, perturbation, passes most of the
+# tests. The paper's own networks could not be tested: neither their weights nor a second seed of them are published.
+#
+# **What to doubt.** This model reads expression from the tokens as well ({doc}`08_ablate_parts`), and can leave its
+# attention as it was. A deep network without that path might have to use it; here such a one learns nothing.
+# Attention was averaged over heads and patients, which may hide a head that knows more. Three
+# seeds are few for a correlation between them, and the line at 0.5 is drawn by hand.

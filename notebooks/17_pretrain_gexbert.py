@@ -4,17 +4,25 @@
 # **Question.** What does hiding and restoring teach?
 #
 # GexBERT {cite}`jiang2025` learns from expression alone. It is shown some genes of a tumour, has to say what the
-# others were, and is told how far off it was. No label is needed, so every profile can teach it.
+# others were, and is told how far off it was. No label is needed, so every profile can teach it. Such learning without
+# labels is called {term}`pretraining`.
 #
-# **The paper** names the parts: a token is the sum of a learned vector of the gene and a learned vector of the
-# *level* of its expression, or one for a missing value; every step draws a random subset of the genes of every
-# patient; an encoder reads it, a decoder restores what was hidden. **It reports** that this captures how genes are
-# co-expressed. What could be read of it gives no sizes, no number of levels, no share of hidden genes, no loss, and
-# does not say whether a hidden gene stands in the encoder as missing or not at all. **All of that is assumed here**:
-# every default of `GexBERTSettings` says so.
+# **The paper reports** that this captures how genes are co-expressed. It names the parts: a {term}`token` is the sum of
+# a learned vector of the gene and a learned vector of the *level* of its expression, or one for a missing value; every
+# step of the training draws a random subset of the genes of every patient; an *encoder*, layers of {term}`attention` as
+# in {doc}`02_build_txt`, reads it, and a {term}`decoder` restores what was hidden. What could be read of the paper gives
+# no sizes, no number of levels, no share of hidden genes, no loss, and does not say whether a hidden gene stands in the
+# encoder as missing or not at all. **All of that is assumed here**: every default of `GexBERTSettings` says so.
 #
-# **Method.** Build a token, train, and ask gene by gene what can be restored. In `demo-pan-cancer` it is known what
-# ties a gene to the others, so it is known, too, how well anybody could do.
+# **Method.** Build a token, train, and ask gene by gene what can be restored. In `demo-pan-cancer`, six simulated cancer
+# types, it is known what ties a gene to the others, so it is known, too, how well anybody could do.
+#
+# :::{admonition} After this chapter you can
+# :class: goals
+# - say what a token of GexBERT holds, and how a restored value comes out of it;
+# - compute what a seen gene tells about a hidden one, and compare a restoration with the best possible one;
+# - tell what a network has learned from what a closed form inside it knew before.
+# :::
 #
 # ```{figure} ../_static/restoration.svg
 # ---
@@ -62,9 +70,9 @@ bert = gx.GexBERT(max_epochs=max_epochs, **settings).fit(train, val)
 # %% [markdown]
 # ## A token
 #
-# Expression is read as a place among the training patients. A value becomes the share $p$ of them that lies below it;
-# its *level* is the one of $L$ equal shares that $p$ falls into, its *score* $z$ the standard normal quantile of $p$.
-# Levels are narrow where many patients are and wide in the tails.
+# A token is what the network reads of one gene of one patient: a row of $D$ numbers. Expression enters it as a place
+# among the training patients. A value becomes the share $p$ of them that lies below it; its {term}`level` is the one of
+# $L$ equal shares that $p$ falls into, its {term}`score <normal score>` $z$ the standard normal quantile of $p$.
 
 # %% tags=["hide-input"]
 gene = truth.index[truth["role"] == "member"][0]
@@ -90,6 +98,15 @@ axes[1].set(xlabel=f"{gene} (log2(TPM + 1))", ylabel="Normal score")
 plt.show()
 
 # %% [markdown]
+# :::{caption}
+# :alt: Left, a bell-shaped histogram of one gene with nine vertical lines, close together in the middle and far apart in the tails. Right, dots on a rising curve that is nearly straight, crossed by seven horizontal lines.
+# One gene of a module in the training patients of `demo-pan-cancer`. Left: its expression; between two neighbouring lines
+# lie eight levels and an eighth of the patients, so that levels are narrow where many patients are and wide in the
+# tails. Right: the normal score of each patient (a dot) against expression, with the same bounds as horizontal lines.
+# The gene is nearly normal, so the scores lie nearly on a straight line; a skewed gene would bend it.
+# :::
+
+# %% [markdown]
 # The token of gene $i$ is its own vector $x_i$ plus one that tells its expression. The paper's tells the level
 # $\ell_i$ and nothing else:
 #
@@ -97,7 +114,8 @@ plt.show()
 # t_i = x_i + e_{\ell_i}, \qquad t_i = x_i + e_{\text{missing}} \text{ where no value is known.}
 # $$
 #
-# The alternative keeps the number, and lets every gene say it in its own direction:
+# The alternative keeps the number, and lets every gene say it in its own direction, with a matrix $W$ and a vector $b$
+# that are learned:
 #
 # $$
 # t_i = x_i + z_i \, (W x_i + b).
@@ -126,36 +144,40 @@ assert torch.allclose(bert.module_.tokens(genes, z, None)[:, 1:], own, atol=1e-5
 print("levels of the four genes:", level[0].tolist())
 
 # %% [markdown]
-# One more token, the *summary*, belongs to no gene: what it holds after the encoder stands for the patient.
+# One more token, the {term}`summary <summary token>`, belongs to no gene: what it holds after the encoder stands for the
+# patient.
 #
 # ## The linear path
 #
 # What a hidden gene was can also be computed, without any training by gradients. Take the patients for a mixture of
-# groups {cite}`ghahramani1996`, in each of which genes are sums of few factors and noise: given the genes that are
-# seen, every other score then has an expectation $m$ and a standard deviation $s$, in closed form. The `quick` preset
-# has this *linear path*. Its summary token begins with a *profile*, the expected expression of the patient along the
-# principal axes, and its decoder learns what to add,
+# groups, in each of which genes are sums of few factors and noise (a {term}`mixture of factor analysers`
+# {cite}`ghahramani1996`): given the genes that are seen, every other score then has an expectation $m$ and a standard
+# deviation $s$, in closed form. The `quick` preset has this *linear path*. Its summary token begins with a *profile*,
+# the expected expression of the patient along the principal axes. Its decoder gives two numbers for every hidden gene,
+# $\delta$ and $\lambda$, which are learned and correct the closed form:
 #
 # $$
 # m' = m + \delta, \qquad s' = s\, e^{\lambda},
 # $$
 #
 # with $\delta = \lambda = 0$ before training. From $m'$ and $s'$ follow the probability of every level $\ell$ between
-# the bounds $c_\ell$ and $c_{\ell + 1}$, and with the mean value $v_\ell$ of each level the value to expect:
+# the bounds $c_\ell$ and $c_{\ell + 1}$, with $\Phi$ the distribution function of the standard normal, and with the mean
+# value $v_\ell$ of each level the value to expect:
 #
 # $$
 # P(\ell) = \Phi\Big(\frac{c_{\ell+1} - m'}{s'}\Big) - \Phi\Big(\frac{c_\ell - m'}{s'}\Big), \qquad
 # \hat v = \sum_\ell P(\ell)\, v_\ell .
 # $$
 #
-# The paper has no such path, and the preset `paper` has none either. The loss is the squared error of $\hat v$, in
-# standard deviations of the gene, over hidden genes alone. (`loss="levels"` takes $-\log P(\ell)$ of the true level
-# instead, `"both"` their mean.)
+# The paper has no such path, and the preset `paper` has none either. The *loss*, the number that training lowers, is
+# the squared error of $\hat v$, in standard deviations of the gene, over hidden genes alone. (`loss="levels"` takes
+# $-\log P(\ell)$ of the true level instead, `"both"` their mean.)
 #
 # ## Training
 #
-# In each step all patients of the batch lose the same share of their genes, every patient other ones. Of the
-# validation patients the same genes are hidden in every epoch, so their loss can be watched.
+# A step looks at a few patients, a {term}`batch`; once through all patients is an {term}`epoch`. In each step all patients
+# of the batch lose the same share of their genes, every patient other ones. Of the validation patients the same genes
+# are hidden in every epoch, so their loss can be watched.
 
 # %% tags=["nbval-ignore-output"]
 figure, ax = plt.subplots(figsize=(6.2, 2.8))
@@ -163,8 +185,18 @@ gx.plots.plot_history(bert.history_, ax=ax)
 plt.show()
 
 # %% [markdown]
-# Two models that stopped on the way, for comparison: one that has learned nothing beyond the linear path (its steps
-# are too small to move a weight), and one whose training was as short as that of the variants at the end.
+# :::{caption}
+# :alt: Loss against epoch. The training curve jumps up and down without a trend; the validation curve is almost flat and falls a little.
+# The loss of GexBERT (quick preset, `demo-pan-cancer`) over training: mean squared error in hidden genes, in standard
+# deviations; one is about what the gene's mean would make. Training jumps, as the share of hidden genes is drawn anew in
+# every step. Validation patients are asked the same in every epoch: they begin low, at what the linear path knows
+# already, and fall little. The dot marks the epoch that is kept.
+# :::
+
+# %% [markdown]
+# Two models that stopped on the way, for comparison: one that has learned nothing beyond the linear path (with a
+# learning rate of almost nothing, its steps are too small to move a weight), and one whose training was as short as that
+# of the variants at the end.
 
 # %%
 untrained = gx.GexBERT(max_epochs=1, learning_rate=1e-30, **settings).fit(train, val)
@@ -178,7 +210,7 @@ early = gx.GexBERT(max_epochs=variant_epochs, **settings).fit(train, val)
 #
 # | kind | what it does |
 # | --- | --- |
-# | anchor | follows its module closely, in all cancer types alike |
+# | anchor | follows its module closely, in all cancer types alike; the hazard depends on some of these genes |
 # | member | follows its module, in all cancer types alike |
 # | switching | follows its module upwards in three cancer types and downwards in the others |
 # | gated | follows its module only while another module is above average |
@@ -221,10 +253,10 @@ by_kind = correlation.groupby(kind).median().loc[KINDS]
 by_kind.rename_axis(None).round(2)
 
 # %% [markdown]
-# Medians over the genes of a kind. One gene of each, restored by GexBERT, where each dot is a patient whose value was
-# hidden; it is the gene in the middle of its kind.
+# Medians over the genes of a kind. *One Gaussian* is the closed form for a single group of patients, *linear path
+# alone* the one that GexBERT starts from. One gene of each kind, restored by GexBERT:
 
-# %% tags=["nbval-ignore-output"]
+# %% tags=["hide-input", "nbval-ignore-output"]
 figure, axes = plt.subplots(1, 5, figsize=(13, 2.8))
 for ax, name in zip(axes, KINDS, strict=True):
     ranked = correlation.loc[kind[kind == name].index, "GexBERT"].sort_values()
@@ -236,6 +268,16 @@ for ax, name in zip(axes, KINDS, strict=True):
     if ax is not axes[-1]:
         ax.get_legend().remove()
 plt.show()
+
+# %% [markdown]
+# :::{caption}
+# :alt: Five scatter plots of restored against true expression, coloured by cancer type. Dots follow the diagonal for the anchor, more loosely for member, switching and gated genes, and lie on a flat line for the background gene.
+# True (across) and restored (up) expression, log2(TPM + 1), of the gene in the middle of each kind, by GexBERT; a dot is a
+# test patient of `demo-pan-cancer` whose value was hidden, its colour the cancer type, the dashed line a perfect
+# restoration. The correlation r is over all types, and so includes what the type alone tells; the table is within
+# types. The anchor follows its module and is restored well; the background gene follows nothing, and the best to be said
+# of it is its mean.
+# :::
 
 # %% [markdown]
 # Correlation does not see a restoration that is too bold. The mean squared error does, in standard deviations of the
@@ -255,12 +297,10 @@ error_by_kind.rename_axis(None).round(3)
 # %% [markdown]
 # ## The map over training
 #
-# The summary of a patient, never told a cancer type. Does it learn to tell them apart? Maps of the test patients by
-# t-SNE {cite}`vandermaaten2008`, before training, after a short one, at the end, and for comparison from the linear
-# path. As eyes find groups anywhere, ten neighbours vote on the type of every patient, each time without the fifth of
-# the patients to which it belongs.
+# The summary of a patient was never told a cancer type. Does it learn to tell them apart? As eyes find groups anywhere,
+# ten neighbours vote on the type of every patient, each time without the fifth of the patients to which it belongs.
 
-# %% tags=["nbval-ignore-output"]
+# %% tags=["hide-input", "nbval-ignore-output"]
 stages = {
     "untrained": untrained,
     f"stopped after {variant_epochs}": early,
@@ -289,6 +329,16 @@ for ax, (name, table) in zip(axes, embedded.items(), strict=True):
 plt.show()
 
 # %% [markdown]
+# :::{caption}
+# :alt: Five maps of dots in six colours. In each, the colours form six separate clouds, before training as after it.
+# Maps by {term}`t-SNE` of the test patients of `demo-pan-cancer`; a dot is a patient, its colour the cancer type, with
+# the number of patients in brackets. From left to right: the summary token before training, after a short one and at the
+# end, the linear path, and standardised expression itself. Axes have no meaning. Above each map, how often ten
+# neighbours vote for the right type. The types lie apart before anything was trained, and so they do in expression:
+# these maps are no sign of learning.
+# :::
+
+# %% [markdown]
 # ## Other ways to do it
 #
 # Four choices that the paper leaves open, or that others ascribe to it, each changed by itself and trained for a few
@@ -297,7 +347,8 @@ plt.show()
 # - **A prior of co-expression.** A summary of the paper speaks of one, the paper itself does not. Here, vectors from
 #   the correlations of the training patients are added to the learned ones (`gene_prior="spectral"`).
 # - **Masked, not held out.** Hidden genes stand in the encoder with the vector of a missing value, as words do in
-#   BERT {cite}`devlin2019`, instead of being absent from it (`restoration`).
+#   BERT {cite}`devlin2019`, the language model of the name, instead of being absent from it (`restoration`;
+#   {term}`held-out restoration`).
 # - **The other token**: levels or the number itself (`value_encoder`).
 # - **No linear path** (`linear="none"`), if the preset has one.
 
@@ -352,7 +403,7 @@ if (seed, preset, max_epochs, variant_epochs) == (0, "quick", 5, 2):
     assert refined.max() - refined.min() < 0.01
     assert ablation["no linear path"] > 0.95
 
-# %% tags=["remove-cell", "nbval-ignore-output"]
+# %% tags=["hide-input", "nbval-ignore-output"]
 background = error_by_kind.loc["background"]
 glue("background_linear", float(background["linear path alone"]), display=False)
 glue("background_bert", float(background["GexBERT"]), display=False)
@@ -364,7 +415,66 @@ glue(
 )
 
 # %% [markdown]
-# ## What was found, at the default settings
+# ::::{admonition} Try it
+# :class: try
+# ```bash
+# papermill notebooks/17_pretrain_gexbert.ipynb out.ipynb \
+#   -p max_epochs 1 -p variant_epochs 1 --cwd notebooks
+# ```
+# A fifth of the training. The table of correlations by kind hardly moves, as the linear path does most of the work before
+# the first step; the network without it is still at the training mean.
+# ::::
+#
+# ## Exercises
+#
+# :::{admonition} Exercise 1
+# :class: exercise
+# The loss counts hidden genes alone. What would the network learn if the genes it was shown counted as well?
+# :::
+#
+# :::{dropdown} Solution
+# To copy. The value of a gene that is shown stands in its token, and handing it on makes an error of nothing. Where
+# most genes are shown, most of the loss can be lowered in this way, which tells nothing about co-expression. Hiding turns
+# the question into one that only the other genes can answer.
+# :::
+#
+# :::{admonition} Exercise 2
+# :class: exercise
+# The scores of two genes are jointly normal, each with mean 0 and variance 1, and correlate by $\rho = 0.8$. Gene A is
+# seen, with $z_A = 1.5$. What are $m$ and $s$ of gene B? With $L = 4$ levels, how probable is the highest? And what
+# mean squared error does the restoration of B make over many patients, and the training mean?
+# :::
+#
+# :::{dropdown} Solution
+# $m = \rho z_A = 1.2$ and $s = \sqrt{1 - \rho^2} = 0.6$. Four equal shares are bounded by $-0.674$, $0$ and $0.674$, so
+# $P(\text{highest}) = 1 - \Phi\big((0.674 - 1.2) / 0.6\big) = \Phi(0.877) \approx 0.81$, where it would be $0.25$ if
+# nothing were seen. Over patients the restoration makes $s^2 = 1 - \rho^2 = 0.36$, the mean makes $1$. Restored and
+# true scores correlate by $\rho$: an error is bounded from below, and a correlation from above, by how closely genes are
+# tied, not by the method.
+# :::
+#
+# :::{admonition} Exercise 3
+# :class: exercise
+# How few genes are enough? Hide 50, 90 and 98 percent of the values of the test patients, restore them by the linear path
+# alone, and look at the median correlation within types of each kind of gene.
+# :::
+#
+# :::{dropdown} Solution
+# In a cell at the end of the notebook:
+#
+# ```python
+# for rate in (0.5, 0.9, 0.98):
+#     shown, hidden = gx.imputation.hide(test, rate=rate, seed=seed)
+#     filled = rivals["linear path alone"].impute(shown).to_df()
+#     r = of_hidden_cells(filled).corrwith(of_hidden_cells(test.to_df()))
+#     print(rate, r.groupby(kind).median().loc[KINDS].round(2).to_dict())
+# ```
+#
+# With thirty of 300 genes seen, most of the correlation is still there: thirty genes of a module say the same thing, and a
+# few of them are enough. With six seen, little is left within types, since most modules then have no gene among them.
+# :::
+#
+# ## What was found
 #
 # - Hiding and restoring teaches which genes go together, and that needs no transformer: a closed form learns it in
 #   a second, and gives every kind of gene about the correlation that GexBERT gives it.
@@ -377,6 +487,11 @@ glue(
 #   {glue:text}`background_bert:.3f`. (One is what the gene's mean would make.)
 # - Without the linear path, the network has hardly left the training mean after the same number of epochs. Prior,
 #   masking and token make no difference that counts beside that: with the path, each is where the path alone is.
-# - **What to doubt.** A few epochs on 700 patients are not pretraining on thousands; {doc}`20_impute_expression` has
-#   both forms at the size of TCGA. And the choices that the paper leaves open were compared where the linear path
-#   leaves little to do.
+#
+# **The paper reports** that hiding and restoring captures co-expression. That holds here, but the credit belongs to the
+# closed form; whether the paper's network alone gets there at its own size cannot be tested here, since its sizes are
+# not known and training it for long takes a GPU.
+#
+# **What to doubt.** A few epochs on 700 patients are not pretraining on thousands; {doc}`20_impute_expression` has
+# both forms at the size of TCGA. And the choices that the paper leaves open were compared where the linear path
+# leaves little to do.

@@ -4,19 +4,26 @@
 # **Question.** Does attention single out the genes that matter in a cancer type, or just genes that are highly
 # expressed there?
 #
-# **The paper.** The abstract of the preprint {cite}`jiang2025preprint` **reports** that attention reveals meaningful
+# **The paper reports**, in the abstract of its preprint {cite}`jiang2025preprint`, that attention reveals meaningful
 # patterns of genes across cancers. In the abstract of the published paper {cite}`jiang2025` that sentence is gone. How
 # attention was read, and what made a pattern meaningful, could not be found out.
 #
-# **Method.** Attention that differs between cancer types proves little: the tokens hold expression, and expression
+# **Method.** {term}`Attention <attention>` that differs between cancer types proves little: the tokens hold expression, and expression
 # differs between cancer types. Every reading of attention is therefore held against four things: expression itself,
 # cancer types dealt to the patients at random, a network that has learned nothing {cite}`adebayo2018`, and what was
 # planted in `demo-pan-cancer`. No cancer type is told to GexBERT at any time.
+#
+# :::{admonition} After this chapter you can
+# :class: goals
+# - say what it means that a gene receives attention, and compute it;
+# - hold a list of attended genes against expression, chance, an untrained network and a planted truth;
+# - say why a small p of shuffled labels is no evidence that a network has learned anything.
+# :::
 
 # %% tags=["parameters"]
 seed: int = 0  # of the division, the models and the shuffles
 max_epochs: int = 4  # of the quick preset
-paper_epochs: int = 12  # of the paper's form
+paper_epochs: int = 8  # of the paper's form
 full_size: bool = False  # the paper's form with its levels at full size: hours
 n_top: int = 20  # genes of each cancer type whose sets are looked at
 n_shuffles: int = 1000
@@ -42,7 +49,7 @@ names = sorted(cancer_type.unique())
 # - The `quick` preset. It has a *linear path* ({doc}`17_pretrain_gexbert`) that restores most of what can be restored;
 #   attention is left with the rest.
 # - The paper's *form*, in which the encoder has to do everything. It is small here, and reads values in place of
-#   levels, without which it would not learn anything in so few epochs.
+#   {term}`levels <level>`, without which it would not learn anything in so few epochs.
 # - The same network *untrained*: its steps are too small to move a weight.
 #
 # All of them read all genes of a patient at once.
@@ -98,9 +105,9 @@ learned.T.round(3)
 # %% [markdown]
 # ## What is read
 #
-# In every layer and head each token spreads an attention of 1 over all tokens. What a gene *receives* is averaged
-# over layers, heads and those who attend: all genes of the patient, or the summary token alone. Of a patient the
-# genes together receive 1. Times the number of genes, 1 is an even share.
+# In every layer and {term}`head` each {term}`token` spreads an attention of 1 over all tokens. What a gene *receives* is
+# averaged over layers, heads and those who attend: all genes of the patient, or the {term}`summary token` alone. Of a
+# patient the genes together receive 1. Times the number of genes, 1 is an even share. The table says how the genes share:
 
 # %% tags=["nbval-ignore-output"]
 readings = {
@@ -117,8 +124,7 @@ shares.set_axis(["least", "5 %", "median", "95 %", "most"], axis=1).round(2)
 
 # %% [markdown]
 # Hardly any gene of the quick model receives much more than another. Between cancer types there are differences all
-# the same. The five genes of each type that receive most compared with all other patients (by the Mann-Whitney test),
-# framed in the row of their type:
+# the same:
 
 # %% tags=["nbval-ignore-output"]
 attended = {
@@ -132,13 +138,22 @@ for ax, who in zip(axes, ("genes", "summary"), strict=True):
 plt.show()
 
 # %% [markdown]
+# :::{caption}
+# :alt: Two heat maps of six cancer types by thirty genes. In each, five genes per type are framed and dark red in the row of that type and pale in the others, which gives a red staircase.
+# Attention that genes receive in one cancer type of `demo-pan-cancer`, in percent more (red) or less (blue) than in the
+# other types; quick model, test patients. For each type (row) the five genes that receive most compared with all other
+# patients, by the Mann-Whitney test, framed. Above, all genes of a patient attend; below, the summary token does, which
+# differs ten times as much between types. A staircase must appear, since the genes were chosen for it.
+# :::
+
+# %% [markdown]
 # This is the figure one would print. It has patterns, and each name on it could be given a story.
 #
 # ## Against expression
 #
 # Is it expression, seen through the network? Rank correlations over genes, the median over cancer types: of the
 # attention received with the mean and the variance of expression in the type, and of the difference in attention with
-# the difference in expression, both from the other types, with its sign and without.
+# the difference in expression, both from the other types (Mann-Whitney z), with its sign and without.
 
 # %% tags=["nbval-ignore-output"]
 pairs = {
@@ -158,10 +173,10 @@ rho.round(2)
 #
 # ## Against chance
 #
-# Cancer types are dealt to the patients at random, a thousand times. The grey bars show how large the largest z of all
-# genes then gets; the numbers say how many genes are beyond the 95 percent quantile of that.
+# Cancer types are dealt to the patients at random, a thousand times. How large does the largest z of all genes get by
+# such chance, and how many genes are beyond its 95 percent quantile?
 
-# %% tags=["nbval-ignore-output"]
+# %% tags=["hide-input", "nbval-ignore-output"]
 by_genes = {name: (name, "genes") for name in models}
 figure, axes = plt.subplots(1, 3, figsize=(12, 3.2))
 farthest = max(attended[reading]["z"].abs().max() for reading in by_genes.values())
@@ -180,8 +195,17 @@ axes[1].get_legend().remove()
 plt.show()
 
 # %% [markdown]
-# Dozens of genes per type are beyond chance, and those of a network that has learned nothing are among them. What is
-# shown by such a test is that tokens hold expression. It is no evidence that anything was learned.
+# :::{caption}
+# :alt: Three panels of dots in six rows, one per cancer type. In each, grey dots fill the range up to about 4 and dozens of blue dots lie beyond it, in the untrained network too.
+# Differences in received attention between a cancer type of `demo-pan-cancer` and the others, for the quick model, the
+# paper's form and an untrained network. A dot is a gene, its place the size of z of the Mann-Whitney test over test
+# patients, its height jitter. The grey bar holds nine tenths of the largest z of all genes when types are dealt at random;
+# blue genes are beyond the 95 percent quantile of that, and the numbers count them. Dozens per type are beyond chance, in
+# the network that has learned nothing as well.
+# :::
+
+# %% [markdown]
+# What is shown by such a test is that tokens hold expression. It is no evidence that anything was learned.
 #
 # ## Against what was planted
 #
@@ -247,8 +271,8 @@ found.round(2)
 #
 # ## Sets of genes
 #
-# The usual way to give such a list a meaning is to ask which known sets it is enriched in. For each cancer type: the
-# genes that receive most compared with other types, tested against the nine modules, with the genes that were read as
+# The usual way to give such a list a meaning is to ask which known sets it is enriched in ({term}`gene set enrichment`;
+# q is the {term}`false discovery rate`). For each cancer type: the genes that receive most compared with other types, tested against the nine modules, with the genes that were read as
 # background. As a control, that the test can find what is there, the same for the genes whose *co-expression* exceeds
 # that in the other types most.
 
@@ -290,9 +314,9 @@ counts
 # %% [markdown]
 # ## Against gradients
 #
-# If not attention, what then? A head on the frozen encoder is taught the cancer types. The gradient of the log odds
-# of a patient's type with respect to the score of a gene, times that score, is what the gene adds to the decision, to
-# first order, through the encoder and the linear path. The mean over the patients of a type, without its sign, says
+# If not attention, what then? A task head, a small network that reads the embedding, is taught the cancer types; the encoder
+# stays as it is. The gradient of the log odds of a patient's type with respect to the {term}`score <normal score>` of a gene,
+# times that score, is what the gene adds to the decision, to first order, through the encoder and the linear path. The mean over the patients of a type, without its sign, says
 # how much a gene matters to the type. How far do these agree with it, by rank over genes?
 
 # %% tags=["nbval-ignore-output"]
@@ -324,7 +348,7 @@ agreement.T.rename(
 # %%
 of_attention = found[found.index.get_level_values(1) != ""]
 by_attention = counts.drop(index="co-expression")
-if (seed, max_epochs, paper_epochs, full_size, n_top) == (0, 4, 12, False, 20):
+if (seed, max_epochs, paper_epochs, full_size, n_top) == (0, 4, 8, False, 20):
     assert (rho["received", "mean"].abs() < 0.5).all()
     assert rho.loc[("quick", "summary"), ("difference", "difference")] < -0.7
     assert min(beyond["untrained"], beyond["quick"]) > 10
@@ -338,7 +362,7 @@ if (seed, max_epochs, paper_epochs, full_size, n_top) == (0, 4, 12, False, 20):
     shifts = agreement[["difference in expression", "difference, summary attend"]]
     assert abs(shifts.mean().diff().iloc[-1]) < 0.2
 
-# %% tags=["remove-cell", "nbval-ignore-output"]
+# %% tags=["hide-input", "nbval-ignore-output"]
 glue("beyond_quick", float(beyond["quick"]), display=False)
 glue("beyond_untrained", float(beyond["untrained"]), display=False)
 with_difference = rho["difference", "difference"]
@@ -364,7 +388,62 @@ glue(
 )
 
 # %% [markdown]
-# ## What was found, at the default settings
+# ::::{admonition} Try it
+# :class: try
+# ```bash
+# papermill notebooks/21_read_attention.ipynb out.ipynb \
+#   -p max_epochs 1 -p paper_epochs 2 -p n_shuffles 100 --cwd notebooks
+# ```
+# Networks that have learned next to nothing. TRYTEXT
+# ::::
+#
+# ## Exercises
+#
+# :::{admonition} Exercise 1
+# :class: exercise
+# Tokens hold the place of a value among the values of its gene. Suppose they held the raw values of all genes on one scale.
+# Which correlations with expression could then appear, and would a list of highly attended genes be worth more?
+# :::
+#
+# :::{dropdown} Solution
+# Attention received could follow mean expression, which it cannot now: a network would see which genes are high in all
+# patients. A list of attended genes might then be the list of highly expressed genes, trained or not. It would be worth
+# less, with one more cheap explanation to be ruled out. Comparisons between cancer types would not be spared either: a
+# difference in expression remains a difference in the tokens.
+# :::
+#
+# :::{admonition} Exercise 2
+# :class: exercise
+# A patient has three genes, one layer, one head and no summary. Gene A scores the three genes (A, B, C) by $1, 0, 0$ before
+# the softmax, genes B and C score all alike. What does each gene receive, as a multiple of an even share?
+# :::
+#
+# :::{dropdown} Solution
+# The softmax of $(1, 0, 0)$ is $(e, 1, 1) / (e + 2) = (0.576, 0.212, 0.212)$, that of equal scores is $1/3$ each. Mean over
+# the three who attend: A receives $(0.576 + 0.333 + 0.333) / 3 = 0.414$, B and C $(0.212 + 0.333 + 0.333) / 3 = 0.293$ each.
+# Times three: 1.24, 0.88 and 0.88, which add up to three. What one gene receives more, others receive less.
+# :::
+#
+# :::{admonition} Exercise 3
+# :class: exercise
+# Are lists of genes that are *expressed* more in a type than in the others enriched in the modules that are alive there? Use
+# `sets_of` and `expressed`, and compare with the table.
+# :::
+#
+# :::{dropdown} Solution
+# In a cell at the end of the notebook:
+#
+# ```python
+# table = sets_of(by_type(expressed, "z"))
+# print((table["q"] < 0.05).sum(), (table["true"] & (table["q"] < 0.05)).sum())
+# ```
+#
+# They are not, no more than the lists of attention: in this cohort every gene of a module has a level of its own in every
+# type, so that genes that stand high together need not go together. Whether genes go together is another question than
+# whether they stand high, and only correlations within a type answer it. In real tumours the two are often mixed.
+# :::
+#
+# ## What was found
 #
 # - Attention does not single out highly expressed genes: it cannot, as tokens do not hold how high a gene stands
 #   compared with other genes. What differs between cancer types in the attention of the quick model's summary is
@@ -380,11 +459,14 @@ glue(
 # - Of {glue:text}`lists` lists of attended genes, {glue:text}`sets_wrong` are enriched in a module that has nothing to
 #   do with their cancer type. The control finds {glue:text}`sets_found` of the {glue:text}`sets_there` modules there
 #   are to be found.
-# - The preprint's claim **does not hold here**. Attention is where a network looks for what it does not have yet; in
-#   these models it says little about what the network, or biology, makes of a gene {cite}`jain2019`.
-# - **What to doubt.** The networks are small. The encoder of the quick model refines a linear path, and the paper's
-#   form has only begun to learn in these epochs; `params/21_read_attention.yaml` has it at full size. Attention was
-#   averaged over layers and heads, and one head may know more than the mean of all. And the simulation gives every
-#   gene of a module a level of its own: in real tumours whole pathways are up or down together, attention follows
-#   expression, and its list *will* be enriched in them. That is the case in which only the comparison with expression
-#   tells whether attention had anything to add.
+#
+# **The paper reports**, in its preprint alone, meaningful patterns of attention across cancers. That **does not hold here**:
+# there are patterns, and they are those of expression. Attention is where a network looks for what it does not have yet;
+# in these models it says little about what the network, or biology, makes of a gene {cite}`jain2019`.
+#
+# **What to doubt.** The networks are small. The encoder of the quick model refines a linear path, and the paper's
+# form has only begun to learn in these epochs; `params/21_read_attention.yaml` has it at full size. Attention was
+# averaged over layers and heads, and one head may know more than the mean of all. And the simulation gives every
+# gene of a module a level of its own: in real tumours whole pathways are up or down together, attention follows
+# expression, and its list *will* be enriched in them. That is the case in which only the comparison with expression
+# tells whether attention had anything to add.

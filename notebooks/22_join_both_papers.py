@@ -1,20 +1,21 @@
 # %% [markdown]
 # # Join both papers
 #
-# **Question.** TxT needs labels, and labels are rare. GexBERT needs none. What does pretraining give to the tasks of
-# TxT when only few of the patients have a label?
+# **Question.** TxT needs labels, and labels are rare. GexBERT needs none. What does {term}`pretraining` give to the tasks
+# of TxT when only few of the patients have a label?
 #
 # **The papers report** nothing of the kind: neither joins the two {cite}`koo2025,jiang2025`. Both bridges below are
 # ours.
 #
-# - *Vectors*: TxT starts from the gene vectors that GexBERT has learned, as it may start from those of a network of
-#   proteins ({doc}`04_learn_gene_vectors`).
-# - *Encoder*: TxT's heads, one for each task, read GexBERT's embedding of the patient (`gx.FineTuned`). Only the heads
-#   are trained (*frozen*), or the encoder along with them (*trained further*).
+# - *Vectors*: TxT starts from the {term}`gene vectors <gene vector>` that GexBERT has learned, as it may start from those
+#   of a network of proteins ({doc}`04_learn_gene_vectors`).
+# - *Encoder*: TxT's heads, the small network of each task, read GexBERT's {term}`embedding` of the patient
+#   (`gx.FineTuned`). Only the heads are trained (*frozen*), or the encoder along with them (*trained further*).
 #
 # **Method.** GexBERT is pretrained on the expression of all training patients. Then some of them get their labels, and
 # every model learns survival, cancer type and age from those, to be asked about the same test patients. A bridge has
-# two kinds of rivals: plain linear models, and itself with something left out.
+# two kinds of rivals: plain linear models, and itself with something left out. One part of GexBERT is not the paper's: the
+# {term}`linear path`, a closed form that restores genes without any network ({doc}`17_pretrain_gexbert`).
 #
 # | model | what it has of patients without a label |
 # | --- | --- |
@@ -28,6 +29,13 @@
 # | trained further | the same |
 # | frozen, not pretrained | the linear path; the transformer is as it was drawn |
 # | frozen, no linear path | the transformer alone, pretrained |
+#
+# :::{admonition} After this chapter you can
+# :class: goals
+# - credit a gain to the part of a system that makes it, by pairs of models that differ in one thing;
+# - compare models with few labels, and say which luck an interval is about;
+# - carry GexBERT's vectors or its encoder into TxT.
+# :::
 
 # %% tags=["parameters"]
 seed: int = 0  # of the genes, the division, who has a label, and the models
@@ -69,8 +77,7 @@ pd.Series({"train": train.n_obs, "val": val.n_obs, "test": test.n_obs}, name="sa
 #
 # ## Without labels
 #
-# GexBERT is fitted three times: as it is, with steps too small to move a weight, and without its linear path
-# ({doc}`17_pretrain_gexbert`).
+# GexBERT is fitted three times: as it is, with steps too small to move a weight, and without its linear path.
 
 # %%
 settings = {"preset": "quick", "seed": seed, "max_epochs": max_epochs}
@@ -87,8 +94,9 @@ linear_path = SimpleNamespace(
 components = PrincipalComponents(n_components=20).fit(train)
 
 # %% [markdown]
-# Three starts for TxT, all of the same width and spread, so that only what they know differs. How much is that? Every
-# gene of a module is asked for the gene whose vector points most nearly into its own direction. How often is that one
+# Three starts for TxT, all of the same width and spread, so that only what they know differs: random vectors, *spectral*
+# ones, whose inner products come as close to the genes' correlations as so few numbers can, and GexBERT's. How much do they
+# know? Every gene of a module is asked for the gene whose vector points most nearly into its own direction. How often is that one
 # of the same module?
 
 # %% tags=["nbval-ignore-output"]
@@ -198,7 +206,7 @@ for n in wanted:
     tables.append(scores_of(models, train[order[:n]].copy()).assign(size=n))
 scores = pd.concat(tables, ignore_index=True)
 
-# %% tags=["nbval-ignore-output"]
+# %% tags=["hide-input", "nbval-ignore-output"]
 curves = scores.groupby(["model", "size", "task", "metric"], sort=False)["value"]
 curves = curves.mean().reset_index()
 bridges = {"TxT": "vectors", "frozen|further": "encoder"}
@@ -213,6 +221,16 @@ for row, (pattern, bridge) in zip(axes, bridges.items(), strict=True):
             ax.get_legend().remove()
 plt.show()
 
+# %% [markdown]
+# :::{caption}
+# :alt: Six panels of curves against 30, 120 and 500 labelled patients. Upper row, TxT with three kinds of vectors: its curves lie on one another. Lower row, heads on an encoder: frozen, not pretrained and trained further lie close together near the linear path, and the encoder without linear path is far worse in cancer type and age.
+# Scores on 400 test patients of `demo-pan-cancer` against the number of labelled patients: C-index of survival, accuracy
+# of the cancer type (higher is better), mean absolute error of age in years (lower is better). Above, TxT from three kinds
+# of gene vectors; below, heads on GexBERT's encoder; the three linear rivals are in both rows. A list names the models of
+# its row, the least error in age first. What vectors TxT starts from makes hardly a difference; an encoder that was never pretrained
+# does as well as one that was, and without its linear path it does badly.
+# :::
+
 # %% tags=["nbval-ignore-output"]
 table = curves.pivot_table(
     index="model", columns=["task", "size"], values="value", sort=False
@@ -220,7 +238,6 @@ table = curves.pivot_table(
 table.round(3)
 
 # %% [markdown]
-# Survival is scored by the C-index, cancer type by accuracy, age by the mean absolute error in years: less is better.
 # Whoever guessed the median age of the training patients would be off by {glue:text}`constant:.1f` years.
 #
 # With the fewest labels, each model against the regressions on genes:
@@ -242,7 +259,14 @@ def show_differences(scores):
 show_differences(scores[scores["size"] == wanted[0]])
 
 # %% [markdown]
-# Blue is better and red is worse; of what is grey, the interval holds zero or there is none.
+# :::{caption}
+# :alt: Three panels of intervals, one row per model. In survival and cancer type the three TxT models are red and the encoders with a linear path grey around zero; in age nearly all models are blue.
+# Each model less the regressions on genes, all learned from the fewest labelled patients, on test patients of
+# `demo-pan-cancer`: differences of C-index, accuracy and error of age in years. A dot is the mean over ten groups of test
+# patients, the bar a 95 percent interval over groups. Blue is better and red is worse; of what is grey, the interval holds
+# zero or there is none. TxT is behind in survival and type; in age, where the regressions do worse than a guess, nearly
+# everything is ahead.
+# :::
 #
 # ## What comes from where
 #
@@ -309,6 +333,13 @@ by_panel.round(3)
 show_differences(few)
 
 # %% [markdown]
+# :::{caption}
+# :alt: Three panels of intervals for six models. In survival and cancer type the three encoders are blue, pretrained or not; the two TxT models lie near zero; in age TxT and the encoder trained further are red.
+# The same for a panel of a quarter of the genes and the middle number of labels: each model less the regressions on the
+# genes of the panel. The frozen encoder is ahead in survival and type, and just as far when it was not pretrained.
+# :::
+
+# %% [markdown]
 # What this chapter claims is checked whenever it runs at its default settings:
 
 # %%
@@ -349,7 +380,7 @@ if by_default:
     assert abs(gain["frozen"] - gain["frozen, not pretrained"]) < 0.04
     assert of_few.loc["trained further", "age"] > of_few.loc["frozen", "age"] + 0.3
 
-# %% tags=["remove-cell", "nbval-ignore-output"]
+# %% tags=["hide-input", "nbval-ignore-output"]
 moved = change.loc[PRETRAINED].abs().max(axis=1).groupby("task").max()
 said = {
     "constant": guess,
@@ -373,7 +404,64 @@ for name, number in said.items():
     glue(name, float(number), display=False)
 
 # %% [markdown]
-# ## What was found, at the default settings
+# ::::{admonition} Try it
+# :class: try
+# ```bash
+# papermill notebooks/22_join_both_papers.ipynb out.ipynb \
+#   -p seed 1 -p sizes "30 120" --cwd notebooks
+# ```
+# Other genes, another division, other labels. Scores move by several hundredths, and some models change places. What stays is
+# that pretraining adds nothing: *frozen* and *frozen, not pretrained* go on lying side by side, and so do TxT from GexBERT's
+# vectors and from random ones.
+# ::::
+#
+# ## Exercises
+#
+# :::{admonition} Exercise 1
+# :class: exercise
+# Suppose the table had only three rows: *linear, genes*, *TxT, random vectors* and *frozen*. What would one have written about
+# pretraining with all labels? Which row proves it wrong?
+# :::
+#
+# :::{dropdown} Solution
+# That pretraining helps: *frozen* ranks survival better than either and is better at age than TxT. *Frozen, not pretrained*
+# does the same, so it was not the pretraining; *linear, linear path* comes close without any network. A control takes away one
+# thing at a time, and the thing that works need not be the one in the title.
+# :::
+#
+# :::{admonition} Exercise 2
+# :class: exercise
+# Of $M$ modules with $n$ genes each, how often would the nearest gene be of the same module, if vectors knew nothing? Compute
+# it for 9 modules of 30 genes. Then: 42 genes are asked; how far from this may a share lie by luck?
+# :::
+#
+# :::{dropdown} Solution
+# Any of the other $Mn - 1$ genes may be the nearest, $n - 1$ of which are of the same module: $(n - 1) / (Mn - 1) = 29 / 269 =
+# 0.108$. If answers were independent, a share of 42 would have a standard deviation of
+# $\sqrt{0.108 \cdot 0.892 / 42} = 0.048$, so that anything from about 0.01 to 0.20 is luck. The random vectors of the table
+# are within it, and so are GexBERT's; spectral vectors are far beyond.
+# :::
+#
+# :::{admonition} Exercise 3
+# :class: exercise
+# *Linear, components* uses 20 principal components. With all labels, how do its three scores depend on that number?
+# :::
+#
+# :::{dropdown} Solution
+# In a cell at the end of the notebook:
+#
+# ```python
+# for n in (2, 5, 10, 20, 40):
+#     reduced = PrincipalComponents(n_components=n).fit(train)
+#     found = scores_of({f"{n} components": linear(reduced)}, train)
+#     print(found.groupby(["model", "task"], sort=False)["value"].mean().round(3))
+# ```
+#
+# Five components are enough for the type: types are what differs most. Age needs ten to twenty. Survival hardly gains from
+# more. A representation is good for a task, not good as such.
+# :::
+#
+# ## What was found
 #
 # - *Vectors: nothing.* After so little pretraining, GexBERT's vectors know of modules what they knew before it: the
 #   nearest gene is of the same one for {glue:text}`neighbours_gexbert:.0%` of the genes, and was for
@@ -395,12 +483,17 @@ for name, number in said.items():
 #   years, the frozen encoder by {glue:text}`age_frozen:.1f`, TxT by {glue:text}`age_txt:.1f`.
 # - *Training the encoder further* gains nothing over leaving it frozen that this test can see, and where genes are few
 #   it costs: age is off by {glue:text}`few_age_further:.1f` years instead of {glue:text}`few_age:.1f`.
-# - **Verdict.** What the transformer learns by hiding and restoring adds nothing to the tasks of TxT here, with few
+# - *In all*, what the transformer learns by hiding and restoring adds nothing to the tasks of TxT here, with few
 #   labels or with many. What can be had from profiles without a label, a mixture of factor analysers takes from them
 #   in a second. It helps to rank survival once there are many labels, and to tell types from few genes. Where labels
 #   alone are few, it is not seen to help.
-# - **What to doubt.** One division of one cohort, and one choice of who has a label: the intervals are about test
-#   patients alone, and thirty other labels would give another order of models. The cohort was simulated from types
-#   and modules, just what a mixture of factors is made for, and the mixture was told how many types there are.
-#   Pretraining lasts four epochs, on the same 500 patients and not on thousands of others. The networks take few
-#   steps, and TxT would come further with more.
+#
+# **The papers report** nothing to set this against. The gains that GexBERT's paper reports are on tasks of its own
+# ({doc}`18_classify_from_few_genes`, {doc}`19_restore_anchor_genes`, {doc}`20_impute_expression`); on those of TxT,
+# pretraining is not seen to bring any.
+#
+# **What to doubt.** One division of one cohort, and one choice of who has a label: the intervals are about test
+# patients alone, and thirty other labels would give another order of models. The cohort was simulated from types
+# and modules, just what a mixture of factors is made for, and the mixture was told how many types there are.
+# Pretraining lasts four epochs, on the same 500 patients and not on thousands of others. The networks take few
+# steps, and TxT would come further with more.

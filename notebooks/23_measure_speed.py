@@ -1,7 +1,7 @@
 # %% [markdown]
 # # Measure speed and memory
 #
-# **Question.** What does a training {term}`step <epoch>` of the paper's network cost, against the same equations written
+# **Question.** What does a training {term}`step <batch>` of the paper's network cost, against the same equations written
 # down as in a lecture, and how far is it from what the machine can do?
 #
 # **The paper reports** no times. Computational constraints, it says, limited it to a subset of the genes, and it asks for

@@ -4,14 +4,22 @@
 # **Question.** What stands between the files that public sources offer and a table that a model can be trained on,
 # and who notices when a step goes wrong?
 #
-# **Method.** Small files in the true format of every source travel with this companion; layout, column names and
-# quirks are the sources', patients and values are invented. The parsers of `gexcore` read them and say what they did.
-# Then the cohort `demo` is spoilt on purpose, the way raw files are, and taken back step by step: as its truth is known,
-# the result can be compared cell by cell.
-#
-# **What the paper reports.** TxT was trained on log2(FPKM + 1) of 1000 highly variable genes among the hallmark sets,
-# each gene normalised {cite}`koo2025`. How samples were selected, replicates handled and thresholds set stands in a
+# **The paper reports** {cite}`koo2025` that TxT was trained on log2({term}`FPKM` + 1) of 1000 highly variable genes among
+# the hallmark sets, each gene normalised. How samples were selected, replicates handled and thresholds set stands in a
 # supplement that was not at hand: what this companion does instead is marked *assumed*.
+#
+# **Method.** Small files in the true format of every source travel with this companion; layout, column names and quirks
+# are the sources', patients and values are invented. The parsers of `gexcore`, a function per source that reads its
+# files, say what they did. Then the cohort `demo` is spoilt on purpose, the way raw files are, and taken back step by
+# step: as its truth is known, the result can be compared cell by cell.
+#
+# :::{admonition} After this chapter you can
+# :class: goals
+#
+# - fetch a public cohort, or read files of your own, and see in a report what was dropped at which step, and why;
+# - tell {term}`gene identifiers <gene identifier>` apart, and spot genes that a spreadsheet has turned into dates;
+# - name the steps between a raw file and a table fit for a model, and the ones in which test patients could have a say.
+# :::
 
 # %% tags=["parameters"]
 folder: str = "../data/formats"  # a folder per source, as `fetch` leaves it
@@ -73,7 +81,7 @@ in_full(sources[["awkward"]])
 # one writes four lines of comments before its header, another a key into every cell.
 
 
-# %%
+# %% tags=["hide-input"]
 def first_lines(path: Path, n: int = 3, width: int = 80) -> str:
     """The beginning of a text file; of a series matrix, that about the samples."""
     with (gzip.open if path.suffix == ".gz" else open)(path, "rt") as file:
@@ -95,12 +103,12 @@ for name in cohorts:
 # %% [markdown]
 # ## What a parser makes of them
 #
-# `gx.load_cohort` runs the parser of a source on its fetched files, and gives the same container for all of them: one
-# sample per patient, symbols, log2(x + 1) or the logarithm of the source where a back-transformation makes no sense,
-# times in months, events coded 1 = it happened. What was dropped on the way is kept in `uns["report"]`, a row per step;
-# what is unusual and stays, such as missing cells, is said in `uns["reading"]`.
+# `gx.load_cohort` runs the parser of a source on its fetched files, and gives the same container ({term}`AnnData`) for
+# all of them: one sample per patient, symbols, log2(x + 1) or the logarithm of the source where a back-transformation
+# makes no sense, times in months, events coded 1 = it happened. What was dropped on the way is kept in `uns["report"]`,
+# a row per step; what is unusual and stays, such as missing cells, is said in `uns["reading"]`.
 
-# %%
+# %% tags=["hide-input"]
 read = {}
 for name in cohorts:
     source = gx.sources.SOURCES[name]
@@ -127,7 +135,7 @@ in_full(read["tcga-brca"].uns["report"])
 # ## Names of genes
 #
 # The form of a name tells its kind. Spreadsheets turn some symbols into dates; the genes they were can be told, or
-# at least guessed, from the rules by which HGNC renamed them.
+# at least guessed, from the rules by which HGNC, the committee that names human genes, renamed them for this reason.
 
 # %%
 lists = {
@@ -145,10 +153,10 @@ print("1-Mar may have been", " or ".join(gx.identifiers.date_symbols("1-Mar")))
 # ## A cohort spoilt on purpose
 #
 # `demo` becomes the files of a hospital that keeps raw data: genes as rows, ids with versions, FPKM on a linear scale,
-# times in days, two libraries of some tumours, normal tissue among the samples, one gene split over two ids, one id
-# that no table knows.
+# times in days, two libraries (preparations for sequencing, {term}`replicates <replicate>`) of some tumours, normal
+# tissue among the samples, one gene split over two ids, one id that no table knows.
 
-# %% tags=["nbval-ignore-output"]
+# %% tags=["hide-input", "nbval-ignore-output"]
 rng = np.random.default_rng(seed)
 demo = gx.load_cohort("demo")
 ids = [f"ENSG{i:011d}.{i % 7 + 1}" for i in range(1, demo.n_vars + 1)]
@@ -214,7 +222,7 @@ in_full(report.drop(columns="first_ids"))
 # %% [markdown]
 # Is it the cohort it was? Every cell of expression and every time is compared with the original.
 
-# %%
+# %% tags=["hide-input"]
 back = whole[demo.obs_names, demo.var_names]
 cells = float(np.abs(back.X - demo.X).max())
 months = float((back.obs["os_time"] - demo.obs["os_time"]).abs().max())
@@ -229,6 +237,13 @@ axes[1].set(xlabel="log2(FPKM + 1), after all steps", ylabel="Cells")
 plt.show()
 
 # %% [markdown]
+# :::{caption}
+# :alt: Two histograms of cells. Left, grey: log10 FPKM as read, a hump around 100 with a tail to the left and a small bar of zeros far off. Right, blue: log2(FPKM + 1) after all steps, a broad hump around 7, from 0 to 14.
+# All cells of the table of expression before and after. Left: the spoilt file as it was read, on a linear scale, drawn by
+# its logarithm to base 10; zeros stand alone at the far left. Right: what a model is given, log2(FPKM + 1) of the genes
+# that were chosen. The logarithm turns values that span four powers of ten into one broad hump.
+# :::
+#
 # The largest difference of a cell is {glue:text}`worst_cell`, of a time {glue:text}`worst_month` months: rounding of
 # single precision and of the text file.
 #
@@ -238,7 +253,7 @@ plt.show()
 # before anything is computed, in one sentence that says what, where and what to do.
 
 
-# %%
+# %% tags=["hide-input"]
 def refusal(text: str, clinical: str | None = None, **options) -> str:
     """What read_cohort says of a table that it does not take."""
     tables = []
@@ -265,17 +280,6 @@ broken = {
 }
 in_full(pd.Series(broken, name="message").to_frame())
 
-# %% [markdown]
-# ## What was found
-#
-# - Every source here needs steps of its own before a model may see it; each step is one function, tested on a file in
-#   the true format, and its report says what it dropped.
-# - A cohort that was spoilt in {glue:text}`n_ways` ways comes back to the last digit that the files hold.
-# - **What to doubt.** The addresses of the sources were never tried from here, for want of a network; formats were
-#   rebuilt from their documentation and from code that reads them. How the paper treated replicates, and whether it chose
-#   genes on all samples, is not known: averaging on the log scale, and choosing on training samples, are assumptions of
-#   this companion.
-
 # %%
 glue("n_ways", 8, display=False)
 assert cells < 1e-4
@@ -283,3 +287,79 @@ assert months < 1e-4
 assert cohort.n_vars == n_genes
 assert set(cohort.obs_names) == set(whole.obs_names)
 assert "taken" not in broken.values()
+
+# %% [markdown]
+# :::{admonition} Try it
+# :class: try
+#
+# ```bash
+# papermill notebooks/25_check_raw_files.ipynb out.ipynb -p seed 1 --cwd notebooks
+# ```
+#
+# Other tumours are measured twice, and other patients choose the genes. The report counts the same samples and genes at
+# every step, and every cell is again what it was. Any other number would be a fault.
+# :::
+#
+# ## Exercises
+#
+# :::{admonition} Exercise 1
+# :class: exercise
+# Two libraries of one tumour give a gene an FPKM of 3 and 15. What is log2(FPKM + 1) of the average, and what the
+# average of log2(FPKM + 1)? Which of the two is less at the mercy of one extreme library?
+# :::
+#
+# :::{dropdown} Solution
+# Averaged first: $\log_2(9 + 1) = 3.32$. Logarithm first: $(\log_2 4 + \log_2 16)/2 = (2 + 4)/2 = 3$, as of an FPKM
+# of 7. The average of logarithms is never the larger one (the logarithm is concave), and a single very high value
+# moves it less: with 255 in place of 15, $\log_2(129 + 1) = 7.02$ against $(2 + 8)/2 = 5$. This companion averages
+# logarithms (assumed); the order is a choice, and belongs in the report.
+# :::
+#
+# :::{admonition} Exercise 2
+# :class: exercise
+# If replicates are not joined, and samples are split 70/10/20 at random, which share of the tumours with two libraries
+# has them in two different parts? Why does it matter for the test score?
+# :::
+#
+# :::{dropdown} Solution
+# Both fall into the same part with probability $0.7^2 + 0.1^2 + 0.2^2 = 0.54$, so 46 percent are torn apart. A model
+# that has seen one library of a tumour in training knows the outcome of the other by heart: the two are nearly the same
+# profile. The test score then measures memory, not prediction.
+# :::
+#
+# :::{admonition} Exercise 3
+# :class: exercise
+# Count it: take the spoilt cohort through all steps but the averaging of replicates, split it, and count the tumours in
+# two parts.
+# :::
+#
+# :::{dropdown} Solution
+#
+# ```python
+# apart, _ = gx.preprocessing.preprocess(
+#     found, tasks, train=None, n_genes=None, **{**steps, "tumour": None}
+# )
+# parts = gx.split(apart, tasks, seed=seed)
+# where = {sample: i for i, part in enumerate(parts) for sample in part.obs_names}
+# torn = [where[b] != where[b.replace("_b", "_a")] for b in where if b.endswith("_b")]
+# print(f"{sum(torn)} of {len(torn)} tumours lie in two parts")
+# ```
+#
+# About half of them, as exercise 2 says. Where rows must stay apart, a column of `obs` that names the tumour keeps them
+# in one part: `gx.split(apart, tasks, groups="tumour")`.
+# :::
+#
+# ## What was found
+#
+# - Every source here needs steps of its own before a model may see it; each step is one function, tested on a file in
+#   the true format, and its report says what it dropped.
+# - A cohort that was spoilt in {glue:text}`n_ways` ways comes back to the last digit that the files hold.
+# - What cannot be meant as it stands is refused before anything is computed, each time in one sentence.
+#
+# **The paper reports** how expression was transformed and how many genes were read. These steps are repeated here.
+# Whether genes were chosen on all samples or on training samples only, and how replicates were treated, it does not
+# say, so whether its splits leak cannot be tested.
+#
+# **What to doubt.** The addresses of the sources were never tried from here, for want of a network; formats were
+# rebuilt from their documentation and from code that reads them. Averaging replicates on the log scale, and choosing
+# genes on training samples, are assumptions of this companion.

@@ -192,3 +192,19 @@ def test_one_search_field_stands_in_a_page(browser, book):
         browser.show_on(*LAYOUTS[layout])
         browser.open((book / "intro.html").as_uri())
         assert browser.evaluate(seen) == 1
+
+
+@needs_browser
+def test_a_number_leads_to_the_code_that_made_it_and_finds_it_unfolded(browser, book):
+    browser.show_on(*LAYOUTS["desk"])
+    browser.open((book / "notebooks" / "12_perturb_genes.html").as_uri())
+    assert browser.evaluate("document.querySelectorAll('.cell details:not([open])').length") > 0
+    led = browser.evaluate("""(async () => {
+      const number = [...document.querySelectorAll("a.number")].find(a => document.querySelector(a.hash + " details"));
+      number.click();
+      await new Promise(next => addEventListener("hashchange", () => setTimeout(next), { once: true }));
+      const cell = document.querySelector(":target");
+      return [number.textContent.trim() !== "", cell.querySelector("details").open, cell.textContent.includes("glue(")];
+    })()""")
+    assert led == [True, True, True]
+    assert browser.errors == []
