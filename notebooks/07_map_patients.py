@@ -8,8 +8,17 @@
 # show a gradient of risk and a weaker one of tumour size (Figure 4); Figure S1 colours the same map by the error of
 # the prediction.
 #
-# **Method.** Draw both maps for test patients. Then count, since the eye finds groups in any scatter: does a
-# patient's neighbourhood know her label better than chance, and better than the neighbourhood in plain expression?
+# **Method.** All task heads of TxT read the same numbers, those that leave its last layer ({doc}`02_build_txt`): the
+# patient's {term}`embedding`. {term}`t-SNE` draws it on a plane. Draw both maps for test patients. Then count, since
+# the eye finds groups in any scatter: does a patient's neighbourhood know her label better than chance, and better than
+# the neighbourhood in plain expression?
+#
+# :::{admonition} After this chapter you can
+# :class: goals
+# - read a map of patients, and say what it cannot show
+# - turn an impression of groups into a count, with chance and plain expression to compare it with
+# - look for patients about whom a model is wrong
+# :::
 
 # %% tags=["parameters"]
 cohort: str = "demo"  # or "transbig"
@@ -39,8 +48,8 @@ plane = gx.interpret.project(embedding, seed=seed)
 # %% [markdown]
 # ## By what is true of them
 #
-# Every panel is the same map of the test patients. Survival shows the predicted risk, as in the paper: the true
-# survival of a patient who is still alive is not known.
+# Survival is shown by the predicted risk, as in the paper: the true survival of a patient who is still alive is not
+# known.
 
 # %% tags=["nbval-ignore-output"]
 survival = tasks[0].name
@@ -54,10 +63,19 @@ axes.flat[-1].set_axis_off()
 plt.show()
 
 # %% [markdown]
+# :::{caption}
+# :alt: Five scatter plots of the same 200 points. Points of one subtype lie together; grade, age, size and risk change across the cloud with much mixing.
+# One map of the test patients of `demo`, a dot each, coloured by what is true of them and, in the last panel, by the
+# predicted risk. Axes have no unit: t-SNE keeps neighbours and nothing else. Risk is minus the area under the predicted
+# survival curve, so that $-60$ says 60 months expected within the follow-up, and more is worse. Each subtype fills a
+# region, with no gap to the next. Grade, size and age mix within the regions.
+# :::
+#
 # ## By the error of the prediction
 #
-# Years and millimetres off for numbers, one minus the probability of the true class, and for survival the share of
-# patients whose order with this one is known and was predicted wrongly.
+# For a number the error is how far off it was, in years or millimetres. For a class it is one minus the probability
+# of the true one. For survival it is the share of patients whose order with this one is known and was predicted
+# wrongly: one minus the {term}`C-index` of the pairs that she is in.
 
 # %% tags=["nbval-ignore-output"]
 errors = gx.interpret.prediction_errors(prediction, test)
@@ -68,11 +86,19 @@ axes.flat[-1].set_axis_off()
 plt.show()
 
 # %% [markdown]
+# :::{caption}
+# :alt: The same map five times, coloured by error. Bright points, where the error is large, are scattered over the whole cloud; for subtype most lie between the regions of the subtypes.
+# The same patients at the same places, coloured by the error of each prediction; bright is wrong. Errors are spread over
+# the map. Those of subtype are largest where its regions meet; the third exercise counts it.
+# :::
+#
 # ## By counting
 #
 # For each patient, take the ten nearest others in the model's vectors (not on the map, which bends distances). Let
-# them vote on a class, or average a number. The same among the first ten principal components of expression, and
-# with labels shuffled among patients.
+# them vote on a class, or average a number. *Vote right* is the share of patients whose neighbours elect the true
+# class; *Spearman* is the rank correlation of the neighbours' mean with the true number. The same is counted among the
+# first ten principal components of expression, where no model is at work, and with labels shuffled among patients,
+# which is chance.
 
 
 # %% tags=["nbval-ignore-output"]
@@ -127,13 +153,89 @@ if (cohort, seed, preset, max_epochs, n_neighbours) == ("demo", 0, "quick", 0, 1
         assert row.TxT < row.expression + 0.1
 
 # %% [markdown]
-# ## What was found, at the default settings
+# ::::{admonition} Try it
+# :class: try
+# The same maps and counts for the real cohort, half a minute:
+#
+# ```bash
+# papermill notebooks/07_map_patients.ipynb out.ipynb -p cohort transbig --cwd notebooks
+# ```
+#
+# Expect fewer dots and no clear groups: two receptor classes and three grades, in half as many patients. The model's
+# neighbours know receptor and grade a little better than those in expression do, by a handful of patients. Size they
+# hardly know at all.
+# ::::
+
+# %% [markdown]
+# ## Exercises
+#
+# :::{admonition} Exercise 1
+# :class: exercise
+# A colleague shows a t-SNE map of a model's vectors. The subtypes are well apart, and she concludes that the model has
+# learned them. Name three things you would ask for.
+# :::
+#
+# :::{dropdown} Solution
+# Whose patients they are: training patients can be set apart by memory alone, so the map has to show test patients. The
+# same map of plain expression: if it shows the same groups, the model need not have added anything. And a count with
+# chance beside it, in the vectors and not on the map, since t-SNE makes groups, gaps and sizes of groups out of anything.
+# One may also ask whether subtype was a task: a model that was told the labels should group by them.
+# :::
+#
+# :::{admonition} Exercise 2
+# :class: exercise
+# Five subtypes make up 30, 25, 20, 15 and 10 percent of the patients, and neighbours are random. How often is the class
+# of the single nearest neighbour right? And the vote of all other patients? Between which two numbers must chance lie for
+# ten neighbours, and why is it not simply one fifth?
+# :::
+#
+# :::{dropdown} Solution
+# One random neighbour has class $k$ with probability $p_k$, and so has the patient, independently: the share is
+# $\sum_k p_k^2 = 0.09 + 0.0625 + 0.04 + 0.0225 + 0.01 = 0.225$. All other patients elect the most frequent class, which
+# is right for 0.30 of them. Ten neighbours elect frequent classes more often than one does and less often than all do, so
+# chance lies between, at 0.26 by simulation. One fifth would need classes of equal size. The column *shuffled* measures
+# this for the classes at hand, so that nothing has to be assumed.
+# :::
+#
+# :::{admonition} Exercise 3
+# :class: exercise
+# Is the model wrong about patients *between* the subtypes? In a new cell, take for each patient the share of her ten
+# neighbours in expression that have another subtype, and correlate it with the error of her subtype and of her survival.
+# :::
+#
+# :::{dropdown} Solution
+# ```python
+# subtype = labels["subtype"].astype(object)
+# known = subtype.notna().to_numpy()
+# of_neighbours = subtype.to_numpy()[spaces["expression"]]  # patients x neighbours
+# others = (of_neighbours != subtype.to_numpy()[:, None]).mean(axis=1)
+# between = {
+#     name: spearmanr(others[known], errors[name][known], nan_policy="omit").statistic
+#     for name in ("subtype", "os")
+# }
+# between
+# ```
+#
+# For subtype the correlation is strong: the model is wrong where subtypes meet, and the border is there in plain
+# expression. For survival it is about zero. Who dies early among patients alike in expression is not to be seen here.
+# :::
+
+# %% [markdown]
+# ## What was found
+#
+# At the default settings:
 #
 # - Neighbours in the model's vectors share their subtype far more often than by chance, and grade, age and size to a
-#   lesser degree. That patients group by label on the map **holds here**.
-# - But the same is true of plain expression, to the same degree. The groups are in the data before any model sees
-#   it; a map of a model's vectors alone is no evidence of what the model has learned.
-# - Errors are spread over the map. The model is not wrong about one kind of patient, but about patients between the
-#   kinds, and those whom chance made die early or late.
-# - **What to doubt.** Half of the patients were kept for the map, so the model had fewer to learn from. The wish to
-#   see groups is strong: t-SNE makes some out of anything.
+#   lesser degree.
+# - But the same is true of plain expression, to the same degree or a little more. The groups are in the data before any
+#   model sees it; a map of a model's vectors alone is no evidence of what the model has learned.
+# - Errors are spread over the map. The model is not wrong about one kind of patient. Its subtype is wrong for patients
+#   between the kinds; its errors of survival follow no border (exercise 3).
+#
+# **The paper reports** that test patients of one grade or subtype group on the map, with gradients of age, risk and, less
+# clearly, size. That **holds here**, for subtype above all. That the map shows what the encoder has learned cannot be
+# concluded: the paper has no map of plain expression beside it.
+#
+# **What to doubt.** Half of the patients were kept for the map, so the model had fewer to learn from. The cohort is
+# simulated, from modules of genes that rise and fall by subtype, so plain expression could hardly fail to show them. The
+# wish to see groups is strong: t-SNE makes some out of anything.
