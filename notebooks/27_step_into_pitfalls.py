@@ -23,7 +23,7 @@
 seed: int = 0  # of simulated data, shuffled labels and divisions
 n_splits: int = 10  # divisions into training and test patients
 n_lucky: int = 30  # divisions in the section on luck
-max_epochs: int = 25  # of the one network that is trained
+max_epochs: int = 40  # of the one network that is trained
 
 # %%
 import warnings
@@ -61,7 +61,7 @@ def c_index_of(model, test):
 # **What happens.** Here are 150 simulated patients, 1000 genes, and follow-up that was dealt out among the patients
 # like cards, anew for each division. Nothing can be predicted, so that an honest C-index is 0.5.
 
-# %%
+# %% tags=["nbval-ignore-output"]
 drawn = gx.simulate.simulate_cohort(n_samples=150, n_genes=1000, missing=0, seed=seed)
 cohort = gx.read_cohort(drawn.expression, drawn.clinical)
 follow_up = cohort.obs[list(os_.columns)].to_numpy()
@@ -84,18 +84,23 @@ plt.show()
 
 # %% [markdown]
 # :::{caption}
-# :alt: Two rows of points. With genes chosen on all patients the C-index of every division lies far above 0.5; with genes chosen on the training patients the points scatter about 0.5.
+# :alt: Two rows of points. With genes chosen on all patients the C-index of every division lies above 0.5, most of them far above; with genes chosen on the training patients the points scatter about 0.5.
 # C-index on test patients where survival is pure chance, a point per division, mean and standard deviation in black.
 # Choosing twenty genes on all patients, those of the test part among them, makes noise look like a strong signature.
 # The grey line is chance.
 # :::
 
-# %% tags=["hide-input"]
+# %% tags=["hide-input", "nbval-ignore-output"]
 by_choice = leaked.groupby("model")["value"]
-glue("leak_all", by_choice.mean()["genes chosen on all patients"], display=False)
-glue("leak_train", by_choice.mean()["genes chosen on training patients"], display=False)
-glue("leak_least", by_choice.min()["genes chosen on all patients"], display=False)
-glue("leak_spread", by_choice.std()["genes chosen on training patients"], display=False)
+glue("leak_all", float(by_choice.mean()["genes chosen on all patients"]), display=False)
+glue(
+    "leak_train",
+    float(by_choice.mean()["genes chosen on training patients"]),
+    display=False,
+)
+glue(
+    "leak_least", float(by_choice.min()["genes chosen on all patients"]), display=False
+)
 
 # %% [markdown]
 # The mean is {glue:text}`leak_all:.2f` against {glue:text}`leak_train:.2f`, and no division is below
@@ -148,11 +153,11 @@ for cohort, task in ((transbig, dmfs), (demo, os_)):
 coded = pd.DataFrame(rows).set_index(["cohort", "coding"])
 coded.rename(columns=lambda c: c.replace("by", "C-index by", 1)).round(3)
 
-# %% tags=["hide-input"]
+# %% tags=["hide-input", "nbval-ignore-output"]
 for cohort in ("transbig", "demo"):
     own, true = coded.loc[(cohort, "turned"), "by its own labels":]
-    glue(f"turned_own_{cohort}", own, display=False)
-    glue(f"turned_true_{cohort}", true, display=False)
+    glue(f"turned_own_{cohort}", float(own), display=False)
+    glue(f"turned_true_{cohort}", float(true), display=False)
 
 # %% [markdown]
 # By its own labels the turned model looks like a coin ({glue:text}`turned_own_transbig:.2f` and
@@ -194,7 +199,7 @@ except ValueError as refusal:
 # tested, over its whole follow-up. Here three Cox models and the null prediction, which gives everybody the same curve,
 # are scored by four rules on the same divisions of `demo`.
 
-# %%
+# %% tags=["nbval-ignore-output"]
 covariates = [
     task.columns[0] for task in gx.load_tasks("demo") if task.kind != "survival"
 ]
@@ -254,7 +259,7 @@ plt.show()
 # %%
 by_rule.round(3)
 
-# %% tags=["hide-input"]
+# %% tags=["hide-input", "nbval-ignore-output"]
 cox = by_rule.drop("null prediction")
 between_methods = (cox.max() - cox.min()).max()
 between_rules = (cox.max(axis=1) - cox.min(axis=1)).min()
@@ -262,10 +267,10 @@ ridge = brier[brier["method"] == "Cox, ridge"].pivot(
     index="seed", columns="rule", values="ibs"
 )
 weights_alone = (ridge["test, all"] - ridge["training, all"]).abs()
-glue("ibs_methods", between_methods, display=False)
-glue("ibs_rules", between_rules, display=False)
-glue("ibs_weights", weights_alone.mean(), display=False)
-glue("ibs_weights_most", weights_alone.max(), display=False)
+glue("ibs_methods", float(between_methods), display=False)
+glue("ibs_rules", float(between_rules), display=False)
+glue("ibs_weights", float(weights_alone.mean()), display=False)
+glue("ibs_weights_most", float(weights_alone.max()), display=False)
 
 # %% [markdown]
 # Between two rules the score of any Cox model moves by {glue:text}`ibs_rules:.3f` or more; under one rule the three lie
@@ -340,11 +345,13 @@ plt.show()
 # ratio at the paper's sizes, 1000 genes and five tasks, if the gradient is as large per parameter in a head as below.
 # :::
 
-# %% tags=["hide-input"]
-glue("surgery_ratio", of_paper, display=False)
-glue("surgery_left", of_paper / (1 + of_paper), display=False)
-glue("surgery_strange", surgery.loc[8, "into the other head"], display=False)
+# %%
 surgery.round(3)
+
+# %% tags=["hide-input", "nbval-ignore-output"]
+glue("surgery_ratio", float(of_paper), display=False)
+glue("surgery_left", float(of_paper / (1 + of_paper)), display=False)
+glue("surgery_strange", float(surgery.loc[8, "into the other head"]), display=False)
 
 # %% [markdown]
 # At the paper's sizes one head has {glue:text}`surgery_ratio:.0f` times the parameters of everything below the heads. If
@@ -398,7 +405,7 @@ plt.show()
 
 # %% [markdown]
 # :::{caption}
-# :alt: Two survival curves over twelve intervals. Curve B lies above curve A throughout and drops to zero in the last interval.
+# :alt: Two survival curves over twelve intervals. Curve B lies above curve A until the last interval, where it drops to almost zero.
 # Survival curves of two patients. B does better all the way; only in the last interval, which few patients of a cohort
 # reach, is B's curve said to drop to almost nothing.
 # :::
@@ -407,19 +414,20 @@ plt.show()
 two.round(1)
 
 # %% [markdown]
-# By the area under the curve and by hazards A is the patient at higher risk. By odds it is B, by a factor of more than
-# ten, for the sake of the very last step.
+# By the area under the curve and by hazards A is the patient at higher risk. By odds it is B, {glue:text}`odds_two:.0f`
+# times as high, for the sake of the very last step.
 #
-# How often will that happen? Here are 300 patients with known hazards, and predictions that are right on average, with
-# noise that grows where fewer patients are left to learn from. Over a *short* follow-up more than half are free of the
-# event at the end; over a *long* one hardly anybody is.
+# How often will that happen? Here are 300 patients whose true hazards are known, and predictions that are right on
+# average, with noise that grows where fewer patients are left to learn from. Three follow-ups: a short one that leaves more
+# than half free of the event, a long one, and one that lasts until nobody is left. How well does each risk order the
+# patients by their true hazard?
 
 # %%
 rng = np.random.default_rng(seed)
 log_hazard = 0.8 * rng.standard_normal(300)
 times = rng.weibull(1.3, 300) * np.exp(-log_hazard / 1.3)
 rows = []
-for name, end in {"short": 0.6, "long": 4.0}.items():
+for name, end in {"short": 0.6, "long": 3.0, "to the last": 6.0}.items():
     edges = np.linspace(0, end, 64)
     cumulative = edges**1.3 * np.exp(log_hazard)[:, None]  # (N, 64), at the edges
     log_odds = np.log(np.expm1(np.diff(cumulative)))  # of an event in the interval
@@ -428,39 +436,32 @@ for name, end in {"short": 0.6, "long": 4.0}.items():
     h = 1 / (1 + np.exp(-log_odds))
     S = np.cumprod(np.hstack([np.ones((len(h), 1)), 1 - h]), axis=1)
     by_risk = risks(h * S[:, :-1], S[:, -1:])
-    event, seen = (times < end).astype(int), np.minimum(times, end)
-    found = {
-        which: gx.metrics.c_index(seen, event, risk.to_numpy())
-        for which, risk in by_risk.items()
-    }
-    spread = {
-        f"{which}: largest to median": (risk.max() / risk.median())
-        for which, risk in by_risk.items()
-        if which != "area"
-    }
-    rows.append(
-        {"follow-up": name, "free at the end": 1 - event.mean()} | found | spread
-    )
+    order = by_risk.corrwith(pd.Series(log_hazard), method="spearman")
+    ratio = by_risk["odds"].max() / by_risk["odds"].median()
+    about = {"follow-up": name, "free at the end": (times >= end).mean()}
+    rows.append(about | order.to_dict() | {"odds: largest to median": ratio})
 by_odds = pd.DataFrame(rows).set_index("follow-up")
 by_odds.round(3)
 
-# %% tags=["hide-input"]
-glue("odds_two", two.loc["B", "odds"] / two.loc["A", "odds"], display=False)
-for name, row in by_odds.iterrows():
-    for which in ("area", "odds"):
-        glue(f"odds_{which}_{name}", row[which], display=False)
-for which in ("odds", "hazards"):
-    ratio = by_odds.loc["long", f"{which}: largest to median"]
-    glue(f"{which}_ratio", ratio, display=False)
+# %% tags=["hide-input", "nbval-ignore-output"]
+glue("odds_two", float(two.loc["B", "odds"] / two.loc["A", "odds"]), display=False)
+glue("odds_long", float(by_odds.loc["long", "odds"]), display=False)
+for which in ("area", "hazards", "odds"):
+    glue(f"last_{which}", float(by_odds.loc["to the last", which]), display=False)
+glue(
+    "last_ratio",
+    float(by_odds.loc["to the last", "odds: largest to median"]),
+    display=False,
+)
 
 # %% [markdown]
-# The columns `area`, `hazards` and `odds` are C-indices by three definitions of risk, from the same predictions. The
-# order of these patients survives: in the long follow-up {glue:text}`odds_odds_long:.3f` by odds,
-# {glue:text}`odds_area_long:.3f` by area. What does not survive is the number. By odds the largest risk is
-# {glue:text}`odds_ratio:,.0f` times the median one, by hazards {glue:text}`hazards_ratio:.1f` times. So the harm to a
-# C-index is an accident, as with patients A and B, and not the rule; whoever averages risks, draws them, or puts them
-# into another model meets it always. In the published code there is one more step to ruin: where $S_{k+1}$ is rounded to
-# zero the risk is infinite, or no number.
+# In the columns `area`, `hazards` and `odds` stand rank correlations of that risk with the true log hazard. As long as
+# some patients are left at the end, odds do as well as anything ({glue:text}`odds_long:.2f` in the long follow-up). When
+# nobody is left they fall to {glue:text}`last_odds:.2f`, where the area keeps {glue:text}`last_area:.2f` and hazards
+# {glue:text}`last_hazards:.2f`: the largest odds are {glue:text}`last_ratio:,.0f` times the median ones, and come from the
+# noise at the end. So a cohort with much censoring does not feel the mistake, and one of a deadly disease, followed for
+# long, is ranked by accident. In the published code there is one step more to ruin: where $S_{k+1}$ is rounded to zero the
+# risk is infinite, or no number.
 #
 # A second trap of the grid is the interval that a time is put into. The published code takes the *nearest edge* and
 # calls it the interval's left one, so that a time in the second half of an interval counts for the next. Curves then lag
@@ -485,10 +486,10 @@ for n_edges in (8, 16, 64):
 binned = pd.DataFrame(rows).set_index("edges")
 binned.round(3)
 
-# %% tags=["hide-input"]
-glue("late", binned.loc[64, "one interval late"], display=False)
-glue("late_gap_few", binned.loc[8, "survival too high by"], display=False)
-glue("late_gap_many", binned.loc[64, "survival too high by"], display=False)
+# %% tags=["hide-input", "nbval-ignore-output"]
+glue("late", float(binned.loc[64, "one interval late"]), display=False)
+glue("late_gap_few", float(binned.loc[8, "survival too high by"]), display=False)
+glue("late_gap_many", float(binned.loc[64, "survival too high by"]), display=False)
 
 # %% [markdown]
 # Of the deaths of `demo`, {glue:text}`late:.0%` land one interval late at the paper's 64 edges. The curve is then too
@@ -510,7 +511,7 @@ glue("late_gap_many", binned.loc[64, "survival too high by"], display=False)
 # **What happens.** Here are two methods that are nearly the same: a ridge Cox model on genes, and one on principal
 # components of the same genes. Their C-indices over divisions of `transbig`:
 
-# %%
+# %% tags=["nbval-ignore-output"]
 rows = []
 for split in range(first, first + n_lucky):
     train, _, test = gx.split(transbig, dmfs, seed=split)
@@ -531,7 +532,7 @@ plt.show()
 
 # %% [markdown]
 # :::{caption}
-# :alt: Left, a scatter of C-indices of two models over divisions, from about 0.4 to 0.85, along the diagonal. Right, the differences between the two in order: bars below zero for some divisions, above zero for others.
+# :alt: Left, a scatter of C-indices of two models over divisions, from below 0.5 to about 0.8, along the diagonal. Right, the differences between the two in order: bars below zero for some divisions, above zero for others.
 # Two Cox models on the same random divisions of `transbig`. Left: the C-index of either, a point per division; on the
 # line they are equal. Right: the differences in order. Who wants components to win can choose a division on the right,
 # who wants genes, one on the left.
@@ -543,18 +544,19 @@ found = gx.comparison.paired_difference(
 )
 pd.Series(found).round(3).to_frame("components minus genes").T
 
-# %% tags=["hide-input"]
-glue("luck_low", lucky["genes"].min(), display=False)
-glue("luck_high", lucky["genes"].max(), display=False)
-glue("luck_wins", (difference > 0).mean(), display=False)
-glue("luck_most", difference.max(), display=False)
-glue("luck_least", difference.min(), display=False)
-glue("luck_half", (found["high"] - found["low"]) / 2, display=False)
+# %% tags=["hide-input", "nbval-ignore-output"]
+glue("luck_low", float(lucky["genes"].min()), display=False)
+glue("luck_high", float(lucky["genes"].max()), display=False)
+glue("luck_wins", float((difference > 0).mean()), display=False)
+glue("luck_equal", float((difference == 0).mean()), display=False)
+glue("luck_most", float(difference.max()), display=False)
+glue("luck_least", float(-difference.min()), display=False)
 
 # %% [markdown]
 # The same model scores from {glue:text}`luck_low:.2f` to {glue:text}`luck_high:.2f`, depending on who is in the test part.
-# Components win in {glue:text}`luck_wins:.0%` of the divisions, by as much as {glue:text}`luck_most:.2f`, and lose by as
-# much as {glue:text}`luck_least:+.2f` in another. The interval over all divisions holds zero. Published signatures have
+# Components win in {glue:text}`luck_wins:.0%` of the divisions, by {glue:text}`luck_most:.2f` at best; in
+# {glue:text}`luck_equal:.0%` all components are kept and the two models are one; in the others genes win, by
+# {glue:text}`luck_least:.2f` at best. The interval over all divisions holds zero. Published signatures have
 # been undone in this way: divided again and again, most no longer told more than chance {cite}`michiels2005`.
 #
 # **How to notice.** Ask for the number of divisions, and whether they were drawn before or after the results. Differences
@@ -626,7 +628,7 @@ glue("stop_mean", float(kept.loc["mean", "dmfs"]), display=False)
 # What this chapter claims is checked whenever it runs at its default settings:
 
 # %%
-if (seed, n_splits, n_lucky, max_epochs) == (0, 10, 30, 25):
+if (seed, n_splits, n_lucky, max_epochs) == (0, 10, 30, 40):
     mean = by_choice.mean()
     assert mean["genes chosen on all patients"] > 0.65
     assert abs(mean["genes chosen on training patients"] - 0.5) < 0.06
@@ -643,10 +645,10 @@ if (seed, n_splits, n_lucky, max_epochs) == (0, 10, 30, 25):
     assert two.loc["A", "area"] > two.loc["B", "area"]
     assert two.loc["A", "hazards"] > two.loc["B", "hazards"]
     assert two.loc["B", "odds"] > 10 * two.loc["A", "odds"]
-    long, short = by_odds.loc["long"], by_odds.loc["short"]
-    assert abs(short["area"] - short["odds"]) < 0.01
-    assert abs(long["area"] - long["odds"]) < 0.02
-    assert long["odds: largest to median"] > 10 * long["hazards: largest to median"]
+    assert (by_odds.loc[["short", "long"], ["area", "odds"]] > 0.97).all(None)
+    last = by_odds.loc["to the last"]
+    assert min(last["area"], last["hazards"]) > 0.95
+    assert last["odds"] < 0.8
     assert 0.4 < binned.loc[64, "one interval late"] < 0.6
     assert binned["survival too high by"].is_monotonic_decreasing
     assert found["low"] < 0 < found["high"]
@@ -716,9 +718,9 @@ if (seed, n_splits, n_lucky, max_epochs) == (0, 10, 30, 25):
 # - Turned events raise no error and look like a cohort without a signal. The times give them away.
 # - The rule of the integrated Brier score moves it by more than sensible methods differ. Surgery on all parameters leaves
 #   nearly all of the conflict at the paper's sizes. One division can be chosen to prove either of two equal methods.
-# - Some mistakes did little here. Odds in place of hazards left the order of patients nearly as it was, and rounding to
-#   the nearest edge costs little with 64 edges. They are mistakes nevertheless: what they do to the next cohort is
-#   not known.
+# - Whether a mistake does harm depends on the cohort. Odds in place of hazards cost nothing where many are censored and
+#   most of the ranking where nobody is; rounding to the nearest edge costs little with 64 edges and much with 8. A
+#   mistake that did nothing so far is waiting for the next cohort.
 #
 # **The paper reports** results of code with the traits of sections 3, 4, 5 and 7. What they did to its numbers cannot be
 # said from here: it would take the same patients and a run of that code.
