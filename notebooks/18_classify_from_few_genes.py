@@ -236,6 +236,9 @@ for name, number in {
     "linear": linear,
 }.items():
     glue(name, float(number), display=False)
+for name, table in {"tcga": best_rival, "demo": demo_best}.items():
+    intervals = table[["rival", "difference", "low", "high"]]
+    glue(f"against_best_{name}", intervals.to_dict("index"), display=False)
 
 # %% [markdown]
 # ::::{admonition} Try it

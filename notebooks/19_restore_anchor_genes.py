@@ -195,6 +195,8 @@ for name, (arm, n) in {
     "true_random": ("+ true random genes", 64),
 }.items():
     glue(name, float(interval.loc[(arm, n), "difference"]), display=False)
+intervals = restored[["difference", "low", "high"]]
+glue("restored", intervals.to_dict("index"), display=False)
 
 # %% [markdown]
 # ::::{admonition} Try it

@@ -413,6 +413,8 @@ for name, model in {
     glue(f"tcga_{name}", float(at_random.loc[model, 0.5]), display=False)
 slower = costs["seconds to learn"]["GexBERT"] / costs["seconds to learn"][OURS[1]]
 glue("slower", float(slower), display=False)
+glue("tcga_rmse", at_random.to_dict("index"), display=False)
+glue("demo_rmse", by_rate.to_dict("index"), display=False)
 glue("demo_gaussian", float(by_rate.loc["Gaussian", 0.5]), display=False)
 glue("demo_ours", float(by_rate.loc["GexBERT", 0.5]), display=False)
 glue("demo_dae", float(by_rate.loc["denoising autoencoder", 0.5]), display=False)

@@ -380,6 +380,7 @@ glue("area_connected", float(found["co-expressed"]["co-expression", ""]), displa
 glue(
     "sets_found", int(counts.loc["co-expression", "alive in that type"]), display=False
 )
+glue("sets_right", int(by_attention["alive in that type"].sum()), display=False)
 wrong = by_attention["sets with q < 0.05"] - by_attention["alive in that type"]
 glue("sets_wrong", int(wrong.sum()), display=False)
 glue("lists", len(by_attention) * len(names), display=False)
