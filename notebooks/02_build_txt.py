@@ -81,7 +81,7 @@ g = torch.from_numpy(scaler.transform(cohort.X[:5]))  # (B, G): five patients
 # gene $i$ gathers with these shares is the mean of the *values* $e_j W_V$, a third learned projection. H such heads
 # work next to each other. What they gather is projected once more and added to $e_i$, and a small network, the same for
 # every gene, goes over each gene by itself. That is one {term}`encoder block`. TxT stacks eight, with the same
-# expression term in all of them.
+# expression term in all of them; together they are the *encoder*.
 #
 # The vectors $u$ and $v$ have $D$ numbers each, $d$ of them for every head. But $g_i$ and $g_j$ are single numbers and
 # come out of the product, so that in head $h$ all of it is one number $c_h$ times the product of two expressions:
@@ -355,8 +355,9 @@ presets[presets["paper"] != presets["quick"]]
 #   `pooling` by score a head reads one learned number per gene, not all the numbers of all gene vectors.
 # - *Where expression enters.* With `value_path` also through the gene vectors themselves, the dashed arrow of
 #   {numref}`txt`. This is not in the paper.
-# - *Labels.* Sixteen time intervals with equal shares of the events, `survival_rank` 1: one risk per patient that moves
-#   all intervals, and the mean of the losses instead of {term}`PCGrad` ({doc}`05_combine_task_gradients`).
+# - *Labels.* Sixteen time intervals with equal shares of the events, and one risk per patient (`survival_rank` 1),
+#   which moves the scores of all edges, each by an amount that is learned: closer to a Cox model than N-MTLR has to be.
+#   And the mean of the losses instead of {term}`PCGrad` ({doc}`05_combine_task_gradients`).
 
 # %%
 tasks = [
@@ -466,8 +467,9 @@ plt.show()
 #   tell genes that move together from genes that move apart.
 #
 # **The paper reports** that expression as a position gives every patient a representation of her own. It does, by way
-# of those few numbers. Whether that makes better predictions is not tested here but from {doc}`the next chapter
-# <03_predict_survival>` on.
+# of those few numbers. Whether that makes better predictions is not tested here. {doc}`The next chapter
+# <03_predict_survival>` tests `quick`, where expression takes the other way as well; {doc}`08_ablate_parts` trains with
+# the paper's alone.
 #
 # **What to doubt.** The equations follow the published code where the paper leaves room, and the preset `paper`
 # differs from it on purpose: gene vectors start at random unless a table of vectors is given, PCGrad works on the

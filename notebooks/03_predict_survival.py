@@ -10,9 +10,10 @@
 #
 # **Method.** The same splits for every method, 70 percent training, 10 validation, 20 test. Each rival chooses its
 # penalty inside the training part; TxT uses the validation part to choose its {term}`epoch`, the moment of training
-# whose weights are kept; all are judged on the test part. TxT runs with the preset `quick`
-# ({doc}`02_build_txt` says how it differs), gene vectors that start at random and the mean of the task losses: what
-# follows is about that model, not about the published one. Network vectors and PCGrad have the next two chapters.
+# whose weights are kept; all are judged on the test part. TxT runs with the preset `quick` ({doc}`02_build_txt` says
+# how it differs): expression enters the gene vectors too, these start at random, and the task losses are averaged. What
+# follows is about that model, not about the published one. Network vectors and PCGrad have the next two chapters, and
+# {doc}`08_ablate_parts` the paper's way of letting expression in.
 #
 # :::{admonition} After this chapter you can
 # :class: goals

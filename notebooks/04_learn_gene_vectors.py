@@ -164,8 +164,9 @@ gx.comparison.mean_scores(gx.comparison.headlines(scores)).round(3)
 # %% [markdown]
 # A single split says nothing about differences of this size. What follows was recorded once with the same code on ten
 # splits of `demo`, and on five splits of 956 TCGA breast cancers (250 genes chosen on each training part, vectors of
-# all of STRING): mean score of each start, and the difference to node2vec with its 95 percent interval
-# {cite}`nadeau2003`. `tests/benchmarks/test_gene_vectors.py` makes both tables.
+# all of STRING; `pfi` is the time to progression, `t_stage` the T stage of the tumour): mean score of each start, and
+# the difference to node2vec with its 95 percent interval {cite}`nadeau2003`. `tests/benchmarks/test_gene_vectors.py`
+# makes both tables.
 
 # %%
 recorded = {
@@ -273,9 +274,9 @@ verdicts["verdict"].value_counts().unstack(fill_value=0).rename_axis(columns=Non
 #   vectors are trained along with them: it need not know in advance which genes belong together, it can see it in the
 #   patients. A network can help where patients are few or where genes share their weights.
 #
-# **The paper reports** that both controls lose, consistently across tasks. This **does not hold here**: no task of
-# either cohort tells them from node2vec.
+# **The paper reports** that both controls lose, consistently across tasks. This is **not seen here**: no task of either
+# cohort tells them from node2vec, and their means are better at least as often as worse.
 #
 # **What to doubt.** This is the quick preset with sixteen numbers a gene, not eight layers with sixty-four. The
-# intervals leave room for effects of several hundredths of C-index. On TCGA, z-scores say little about which genes vary
-# most, so the 250 genes are a weak choice, the same for all three.
+# intervals leave room for effects of several hundredths of C-index. The file of TCGA holds {term}`z-scores <z-score>`,
+# in which all genes vary about alike, so the 250 that vary most are a weak choice, the same for all three.

@@ -330,7 +330,7 @@ if (cohort, preset, max_epochs) == ("transbig", "quick", 20):
 #   can have it as `multitask="pcgrad-fast"`.
 #
 # **The paper reports** no other strategy, so there is nothing to set these comparisons against. That its gain came from
-# the optimiser cannot be tested here; on these two cohorts PCGrad itself gains nothing.
+# the optimiser cannot be tested here; on these two cohorts no gain of PCGrad itself is seen.
 #
 # **What to doubt.** These tasks are faces of one biology. Tasks that have nothing to do with each other may need a
 # referee. And the model is small: where an encoder has room for everybody, nobody fights.

@@ -293,7 +293,7 @@ if (*settings_shown, max_epochs, repeated_epochs) == (
 #
 # At the default settings:
 #
-# - No head matters: removing one, or every head of a layer, or all attention there is, moves the scores by less than
+# - No head is seen to matter: removing one, or every head of a layer, or all attention there is, moves the scores by less than
 #   the choice of test patients does.
 # - This model reads expression from the tokens. The paper's path, expression in the attention scores, could be
 #   switched off without loss.

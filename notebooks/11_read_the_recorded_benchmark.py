@@ -224,8 +224,9 @@ agreement = pd.Series(
 agreement.round(2).rename("rank correlation of methods").to_frame()
 
 # %% [markdown]
-# Some of the paper's numbers cannot be a property of the method: an age error of 65 years for AUTOSurv is the mean age,
-# so its predictions are near zero, T-GEM's 15 years is worse than guessing the mean, and an integrated Brier score of
+# Some of the paper's numbers cannot be a property of the method: an age error of 65 years for AUTOSurv is about the mean
+# age, as if its predictions were near zero, T-GEM's 15 years is more than guessing the mean costs on any cohort of this
+# book, and an integrated Brier score of
 # 0.905 for a support vector machine, which gives no survival curve, is worse than a coin at every time. Standardised
 # targets and heads that start at the {term}`null prediction` mend T-GEM's here; AUTOSurv takes survival alone, and a
 # support vector machine has no Brier score.
@@ -402,8 +403,8 @@ for task in shared:
 # - Stage, age and PAM50 themselves have a better mean in survival than any method that reads genes alone, though ten
 #   splits do not decide it against TxT with five tasks, and adding expression to them changes nothing that they could
 #   see. A multitask model has to guess from expression what the chart of the patient says.
-# - Over ten cancers TxT and the plain network share the best mean of those that see expression alone. There expression
-#   does add to what age, sex and cancer type say, in each of the three splits.
+# - Over ten cancers the plain network and TxT have the two best means of those that see expression alone. There
+#   expression does add to what age, sex and cancer type say, in each of the three splits.
 # - Methods come in an order like the paper's for PAM50 (rank correlation {glue:text}`order_pam50:.2f`), less so for age
 #   ({glue:text}`order_age:.2f`) and survival ({glue:text}`order_os:.2f`).
 #
@@ -412,8 +413,9 @@ for task in shared:
 # paper's direction, smaller, with an interval that holds both zero and 0.096.
 #
 # **What to doubt.** 130 deaths in 956 patients: intervals of the C-index are wider than most differences between
-# methods. The file holds z-scores, so which 500 genes vary most is nearly a matter of outliers. All networks ran as
-# `quick`. TxT's and the rivals' settings of that name were first picked on `demo`; alternatives to those of TxT, MLP,
-# T-GEM and SurvConvMixer were then tried on patients of NKI, of three cancers on an absolute scale and of another
-# simulated cohort, and none was better by more than noise. The elastic net's Brier score is worse than that of
-# the null model: it ranks well and is far too sure.
+# methods. PAM50 is itself read from expression, so that the *clinical* methods are not quite without genes. The file
+# holds z-scores, so which 500 genes vary most is nearly a matter of outliers. All networks ran as `quick`. TxT's and
+# the rivals' settings of that name were first picked on `demo`; alternatives to those of TxT, MLP, T-GEM and
+# SurvConvMixer were then tried on patients of NKI, of three cancers on an absolute scale and of another simulated
+# cohort, and none was better by more than noise. The elastic net's Brier score is worse than that of the null model: it
+# ranks well and is far too sure.

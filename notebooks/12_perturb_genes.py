@@ -5,8 +5,8 @@
 # genes that truly matter?
 #
 # **The paper reports** {cite}`koo2025` that such shifts have consistent effects on the predicted risk (Figure S4):
-# CCL19 raised lowers the risk, SERPINB5 and FABP4 lowered raise it, all in line with what is known of these genes. How
-# far expression was shifted, and what "consistent" means, it does not say.
+# CCL19 raised lowers the risk, SERPINB5 and FABP4 lowered raise that of distant recurrence, all in line, it says, with
+# what is known of these genes. How far expression was shifted, and what "consistent" means, it does not say.
 #
 # **Method.** Every gene of test patients is raised and lowered by one standard deviation of the training patients, all
 # other genes as they are, and all tasks are predicted again. This asks the model, not the patient: no cell lets one
@@ -222,7 +222,8 @@ pd.read_csv("recorded/perturbation_patients.csv").set_index("patients").round(3)
 #
 # The clinical rows of `demo` were dealt to the patients at random ({term}`permuted labels`), and everything was done
 # again with five models, ten times over (recorded): the share of genes below the level, which should be five percent at
-# most. Below it, the same for the true labels with twenty models, by what the genes truly do to the hazard.
+# most. Below it, the same for the true labels with twenty models, by what the genes truly do to the hazard (background
+# genes are among those of no effect).
 
 # %%
 permuted = pd.read_csv("recorded/perturbation_permuted.csv").fillna({"output": ""})

@@ -13,7 +13,7 @@
 # does to the predicted risk, {term}`integrated gradients` and {term}`perturbation` ({doc}`12_perturb_genes`). Each is
 # held against expression and the network of genes, against the others, against what was planted in `demo`, against
 # models of other seeds, and against models that had nothing to learn or learned nothing {cite}`adebayo2018`.
-# {doc}`21_read_attention` asked the like of GexBERT, whose attention differs between cancer types; here it is one
+# {doc}`21_read_attention` asks the like of GexBERT, whose attention differs between cancer types; here it is one
 # number per gene, and the outcome is survival.
 #
 # :::{admonition} After this chapter you can

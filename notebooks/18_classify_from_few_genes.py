@@ -324,7 +324,8 @@ for name, table in {"tcga": best_rival, "demo": demo_best}.items():
 #
 # - On TCGA the frozen embedding beats logistic regression on the same genes where these are few: by
 #   {glue:text}`own_least:.3f` to {glue:text}`own_most:.3f` in accuracy with 4 to 32 genes, with intervals beyond zero.
-#   What GexBERT learned from the other genes of the training samples does carry to panels.
+#   What GexBERT learned from the other genes of the training samples does carry to panels. (Whether its transformer
+#   learned that or the linear path, is not told apart here; {doc}`22_join_both_papers` does it.)
 # - Which rival is the best changes with the size, and against the best GexBERT is level: between
 #   {glue:text}`least:+.3f` and {glue:text}`most:+.3f` with 4 to 64 genes, intervals that hold zero. An autoencoder of
 #   the panel alone, or a forest, is then as good. That it leads them all is **not decided here**.

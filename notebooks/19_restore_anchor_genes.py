@@ -123,7 +123,7 @@ arms.round(3)
 
 # %% [markdown]
 # Each arm against the panel alone, the difference of every cancer (mean over its folds), and a 95 percent t interval
-# over cancers:
+# over cancers. (Sixty-four genes have no more than 64 components: there *PCA 200* is the panel itself.)
 
 # %%
 change = by_cancer.unstack("model").drop(columns="observed only")

@@ -10,7 +10,7 @@
 # **Method.** A textbook implementation was written from the equations (`tests/benchmarks/textbook.py`): attention and its
 # expression term are matrices of genes by genes, every task sends a {term}`backward pass` through everything, and
 # {term}`PCGrad` works on all parameters in one long vector. It shares weights, heads and losses with the package, so that
-# both compute the same, which a test holds. Both were then timed in one run on two cores, before all other work of the
+# both compute the same, which a test holds. Both were then timed in one run on two cores, ahead of all other work of the
 # machine, each case in a process of its own, with `tests/benchmarks/test_speed.py`. This chapter shows why the package is
 # faster, and reads what was kept.
 #
@@ -43,17 +43,9 @@ gx.plots.use_theme()
 # %% [markdown]
 # ## One column instead of a matrix
 #
-# The term that expression adds to the score of genes $i$ and $j$ in head $h$ is, written out, a product of two
-# projections of numbers, and so it is one number times both expressions, $c_h\, g_i\, g_j$. Put
-# $c_h \sqrt{2d}\, g_i$ beside the query and $g_j$ beside the key, one column each, and plain attention with the scale
-# $1 / \sqrt{2d}$ contains the term:
-#
-# $$ \frac{q_i \cdot k_j}{\sqrt{2d}} + c_h\, g_i\, g_j
-#    = \frac{(q_i,\; c_h \sqrt{2d}\, g_i) \cdot (k_j,\; g_j)}{\sqrt{2d}} . $$
-#
-# Plain attention is what {term}`fused kernels <fused kernel>` compute tile by tile, without ever keeping a matrix of
-# genes by genes ({term}`folded attention`, drawn in {doc}`02_build_txt`). What one layer keeps for its backward pass, in
-# megabytes, folded and written out:
+# The expression term is one more column of {term}`query` and {term}`key` ({numref}`folded`), so that {term}`fused
+# kernels <fused kernel>` can compute TxT's attention tile by tile, without ever keeping a matrix of genes by genes.
+# What one layer keeps for its {term}`backward pass`, in megabytes, {term}`folded <folded attention>` and written out:
 
 
 # %%

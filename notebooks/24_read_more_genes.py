@@ -68,7 +68,7 @@ print(f"{data.n_obs} patients, {splits[0][0].n_vars} genes, {len(sets)} gene set
 # %% [markdown]
 # ## Random features
 #
-# The expression term is one more column of {term}`query` and {term}`key` ({doc}`23_measure_speed`), so all of a score is
+# The expression term is one more column of {term}`query` and {term}`key` ({doc}`02_build_txt`), so all of a score is
 # an inner product, $q'_i \cdot k'_j$. Attention takes its exponential. For $w$ drawn from a normal distribution,
 #
 # $$ e^{q' \cdot k'} = \mathrm{E}\;\phi_w(q')\,\phi_w(k'), $$

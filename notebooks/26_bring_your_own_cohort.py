@@ -278,22 +278,25 @@ assert c_index is None or c_index["other hospital, harmonised"] > 0.55
 #
 # :::{admonition} Exercise 2
 # :class: exercise
-# A laboratory measures $y = a + b x$ in place of $x$, with $b > 0$ and other $a$, $b$ for each gene, in patients like
-# those of training. Show that both ways to harmonise undo it: equal means and standard deviations, and equal quantiles.
-# Which of them still does if $y = \log x$?
+# Let the risk be linear, $f(x) = \sum_i w_i x_i$, in standardised genes that are independent. Some are
+# missing and stand at their training mean; they hold the share $m$ of $\sum_i w_i^2$. How closely does the risk from
+# what is left go with the full one, and how does its spread change? Put in $m = 0.4$. Is it still {term}`calibrated
+# <calibration>`? What changes if genes go together?
 # :::
 #
 # :::{dropdown} Solution
-# Mean and standard deviation: $\bar y = a + b\bar x$ and $s_y = b s_x$, so $(y - \bar y)/s_y = (x - \bar x)/s_x$, and
-# $x$ comes back with the mean and deviation of training. Quantiles: the rank of $y$ among all $y$ is the rank of $x$
-# among all $x$ for any increasing function, and the value of training at that rank is $x$, up to the noise of two
-# finite samples. So quantiles also undo the logarithm; means and deviations do not, since it is no straight line.
+# The full risk has variance $\sum_i w_i^2$, what is left the share $1 - m$ of it, and their covariance is that as well.
+# So they correlate by $\sqrt{1 - m} = 0.77$, and the spread shrinks by the same factor: patients are ranked less well,
+# and all are drawn towards the average. What is left is the expected risk given the genes that are there, so it is
+# calibrated: it says less, and nothing false. Where genes go together, those that are there tell about the missing
+# ones. Then the training mean is not the best guess, and filling the gaps in first may help
+# ({doc}`20_impute_expression`).
 # :::
 #
 # :::{admonition} Exercise 3
 # :class: exercise
 # Harmonise by means and standard deviations (`--harmonise zscore`) in a cell at the end of the notebook, and compare the
-# scores with those of quantiles. What do you expect after exercise 2?
+# scores with those of quantiles. What do you expect after exercise 2 of {doc}`06_test_generalisation`?
 # :::
 #
 # :::{dropdown} Solution

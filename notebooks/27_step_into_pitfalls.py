@@ -293,10 +293,11 @@ glue("ibs_weights_most", float(weights_alone.max()), display=False)
 # **What one does.** {doc}`PCGrad <05_combine_task_gradients>` takes from the gradient of one task what works against
 # another. The published code lays all parameters in one row, shared encoder and task heads alike, and operates on that.
 #
-# **What happens.** Only the shared part can be in conflict. The heads add to the length of a gradient and nothing to its
-# product with another, so the cut, which is divided by the length, comes out too small. With heads that hold $r$ times the squared
-# length of the shared part $s$, the cut leaves $s_1 \cdot s_2\,(1 - 1/(1 + r))$: the share $r / (1 + r)$ of the conflict.
-# Here are two random gradients with a cosine of $-0.64$ in the shared part, and heads of growing size.
+# **What happens.** Only the shared part can be in conflict. The heads add to the length of a gradient and nothing to
+# its product with another, so the cut, which is divided by the length, comes out too small. With heads that hold $r$
+# times the squared length of the shared part $s$, the cut leaves $s_1 \cdot s_2\,(1 - 1/(1 + r))$, which is the share
+# $r / (1 + r)$ of the conflict. (Exercise 2 of chapter 5 derives it, with $r$ for the ratio of the lengths themselves.) Here are
+# two random gradients with a cosine of $-0.64$ in the shared part, and heads of growing size.
 
 # %%
 n_shared, cosine, rng = 500, -0.64, np.random.default_rng(seed)
