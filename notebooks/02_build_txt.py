@@ -203,6 +203,7 @@ written_out = attention.out((scores.softmax(-1) @ values).transpose(1, 2).flatte
 
 difference = (folded - written_out).abs().max().item()
 assert difference < 1e-5
+glue("written_out", difference, display=False)
 print("folded and written-out attention agree to 1e-5")
 
 # %%
@@ -226,6 +227,8 @@ with torch.no_grad():
     alike = (encoder(g)[0] - encoder(g)[1]).abs().max()
 assert told_apart > 1e-3
 assert alike < 1e-5
+glue("told_apart", float(told_apart), display=False)
+glue("alike", float(alike), display=False)
 
 # %% [markdown]
 # ## No order among genes

@@ -30,6 +30,7 @@ max_epochs: int = 0  # of TxT; 0 leaves it to the preset
 # %%
 import matplotlib.pyplot as plt
 import pandas as pd
+from myst_nb import glue
 
 import gexcore as gx
 
@@ -249,6 +250,9 @@ for claim, (paper, a, b) in claims.items():
     run = differences.loc[(a, b)]
     interval = f"{run['difference']:+.3f} ({run['low']:+.3f} to {run['high']:+.3f})"
     verdicts.loc[claim] = [f"{paper:+.3f}", interval, verdict(run)]
+in_table_1 = scores[scores["metric"].isin(gx.scores.TABLE_1)]
+against = gx.comparison.differences(in_table_1, multitask).dropna()
+glue("against_txt", against.to_dict("records"), display=False)
 verdicts
 
 # %% [markdown]

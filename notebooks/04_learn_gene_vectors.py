@@ -32,6 +32,7 @@ import warnings
 
 import matplotlib.pyplot as plt
 import pandas as pd
+from myst_nb import glue
 
 import gexcore as gx
 
@@ -201,6 +202,8 @@ plt.show()
 verdicts = pd.concat(compared, names=["cohort"]).groupby(
     ["cohort", "model"], sort=False
 )
+of_vectors = pd.concat(compared, names=["cohort"]).reset_index("cohort")
+glue("against_node2vec", of_vectors.dropna().to_dict("records"), display=False)
 verdicts["verdict"].value_counts().unstack(fill_value=0).rename_axis(columns=None)
 
 # %% [markdown]

@@ -31,6 +31,7 @@ import warnings
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
+from myst_nb import glue
 
 import gexcore as gx
 
@@ -87,6 +88,9 @@ scores = gx.comparison.headlines(pd.concat(scores))
 table = scores.pivot_table(
     index=["task", "metric", "model"], columns="folds", values="value", sort=False
 )
+of_clusters = scores[scores["folds"] == "clusters of TxT"]
+against = gx.comparison.differences(of_clusters, "TxT", test_ratio=1 / 4).dropna()
+glue("against_txt", against.to_dict("records"), display=False)
 table.rename(index=gx.plots.METRIC_NAMES).rename_axis(columns=None).round(3)
 
 # %% tags=["nbval-ignore-output"]

@@ -31,6 +31,7 @@ n_neighbours: int = 10  # in the counts at the end
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
+from myst_nb import glue
 from scipy.stats import spearmanr
 from sklearn.neighbors import NearestNeighbors
 
@@ -125,7 +126,7 @@ centred = np.linalg.svd(scaled - scaled.mean(), full_matrices=False)
 components = centred.U[:, :10] * centred.S[:10]
 spaces = {"TxT": neighbourhood(embedding), "expression": neighbourhood(components)}
 rng = np.random.default_rng(seed)
-rows = []
+rows, best_shuffled = [], {}
 for name in (t.name for t in tasks[1:]):
     values = labels[name].astype(object if labels[name].dtype == object else float)
     row = {space: agreement(values, nearest) for space, nearest in spaces.items()}
@@ -136,11 +137,20 @@ for name in (t.name for t in tasks[1:]):
         )
         for _ in range(20)
     ]
+    best_shuffled[name] = float(max(shuffled))
     kind = "vote right" if values.dtype == object else "Spearman"
     rows.append(
         {"label": name, "measure": kind} | row | {"shuffled": np.mean(shuffled)}
     )
 counts = pd.DataFrame(rows).set_index(["label", "measure"])
+found = counts.rename(columns=str.lower).reset_index("measure").to_dict("index")
+glue("neighbours", found, display=False)
+glue("neighbours_shuffled", best_shuffled, display=False)
+glue(
+    "neighbours_risk",
+    agreement(labels[f"risk ({survival})"], spaces["TxT"]),
+    display=False,
+)
 counts.round(2)
 
 # %% [markdown]

@@ -30,6 +30,7 @@ repeated_epochs: int = 15  # of the many trained without a part; 0 likewise
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
+from myst_nb import glue
 
 import gexcore as gx
 
@@ -106,6 +107,11 @@ comparison = pd.DataFrame(
         ),
     }
 )
+limits = luck.loc[pd.MultiIndex.from_frame(single[["task", "metric"]])]
+noticed = ~single["value"].between(limits["low"].to_numpy(), limits["high"].to_numpy())
+noticed = noticed.groupby([single["layer"], single["head"]]).any()
+glue("heads_noticed", int(noticed.sum()), display=False)
+glue("heads", len(noticed), display=False)
 comparison.round(3).rename(index=gx.plots.METRIC_NAMES)
 
 # %% [markdown]
@@ -131,6 +137,8 @@ paths = gx.interpret.compare_expression_paths(
     data, tasks, seeds=range(n_splits), **repeated
 )
 paths = gx.comparison.headlines(paths)
+against = gx.comparison.differences(paths, "neither").dropna()
+glue("against_neither", against.to_dict("records"), display=False)
 gx.comparison.mean_scores(paths).round(3)
 
 # %%

@@ -39,6 +39,7 @@ import warnings
 
 import matplotlib.pyplot as plt
 import pandas as pd
+from myst_nb import glue
 
 import gexcore as gx
 
@@ -112,6 +113,9 @@ gx.scores.score_table(gx.scores.summarise(scores))
 
 # %% tags=["nbval-ignore-output"]
 whole = gx.comparison.headlines(scores)
+for name in [name for name in names if name in ("txt", "txt-multitask")]:
+    against = gx.comparison.differences(whole, name).dropna()
+    glue(f"against_{name}", against.to_dict("records"), display=False)
 ranked = (
     len(chosen) > 1
     and whole.groupby("model")["task"].nunique().eq(len(chosen)).sum() > 1

@@ -338,6 +338,7 @@ if truth is not None:
     }.items():
         glue(f"area_{name}", float(recovered.loc[row, whole]), display=False)
         glue(f"background_{name}", float(recovered.loc[row, background]), display=False)
+        glue(f"signs_{name}", float(recovered.loc[row, "signs right"]), display=False)
     glue("by_chance", float(100 * permuted["p < 0.05"].mean()), display=False)
     found = pd.DataFrame(rows_by_kind).T["p < 0.05"]
     ccl19 = both.loc["CCL19"].set_index("task")["effect"]

@@ -537,6 +537,12 @@ glue("fair_set", fair.loc["sets", "first"], display=False)
 glue("fair_p", float(fair.loc["sets", "first_p"]), display=False)
 for word, what in {"fair": "shuffled features", "paper": "the paper's"}.items():
     glue(f"grade_{word}", mean_areas(of_twenty).loc[what, "grade"], display=False)
+    of_grade = of_twenty.query("pair == @what and feature == 'grade'")["area"]
+    beyond_half = gx.comparison.paired_difference(
+        of_grade - 0.5, 0 * of_grade, test_ratio=0
+    )
+    beyond_half = {key: float(value) for key, value in beyond_half.items()}
+    glue(f"grade_beyond_half_{word}", beyond_half, display=False)
 change = at_length.loc["shuffled features", "percent"]
 glue("fair_change", float(change), display=False)
 

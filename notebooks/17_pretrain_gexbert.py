@@ -10,12 +10,12 @@
 # **The paper reports** that this captures how genes are co-expressed. It names the parts: a {term}`token` is the sum of
 # a learned vector of the gene and a learned vector of the *level* of its expression, or one for a missing value; every
 # step of the training draws a random subset of the genes of every patient; an *encoder*, layers of {term}`attention` as
-# in {doc}`02_build_txt`, reads it, and a {term}`decoder` restores what was hidden. What could be read of the paper gives
-# no sizes, no number of levels, no share of hidden genes, no loss, and does not say whether a hidden gene stands in the
-# encoder as missing or not at all. **All of that is assumed here**: every default of `GexBERTSettings` says so.
+# in {doc}`02_build_txt`, reads it, and a {term}`decoder` restores what was hidden. What could be read of the paper
+# gives no sizes, no number of levels, no share of hidden genes, no loss, and does not say whether a hidden gene stands
+# in the encoder as missing or not at all. **All of that is assumed here**: every default of `GexBERTSettings` says so.
 #
-# **Method.** Build a token, train, and ask gene by gene what can be restored. In `demo-pan-cancer`, six simulated cancer
-# types, it is known what ties a gene to the others, so it is known, too, how well anybody could do.
+# **Method.** Build a token, train, and ask gene by gene what can be restored. In `demo-pan-cancer`, six simulated
+# cancer types, it is known what ties a gene to the others, so it is known, too, how well anybody could do.
 #
 # :::{admonition} After this chapter you can
 # :class: goals
@@ -100,10 +100,10 @@ plt.show()
 # %% [markdown]
 # :::{caption}
 # :alt: Left, a bell-shaped histogram of one gene with nine vertical lines, close together in the middle and far apart in the tails. Right, dots on a rising curve that is nearly straight, crossed by seven horizontal lines.
-# One gene of a module in the training patients of `demo-pan-cancer`. Left: its expression; between two neighbouring lines
-# lie eight levels and an eighth of the patients, so that levels are narrow where many patients are and wide in the
-# tails. Right: the normal score of each patient (a dot) against expression, with the same bounds as horizontal lines.
-# The gene is nearly normal, so the scores lie nearly on a straight line; a skewed gene would bend it.
+# One gene of a module in the training patients of `demo-pan-cancer`. Left: its expression; between two neighbouring
+# lines lie eight levels and an eighth of the patients, so that levels are narrow where many patients are and wide in
+# the tails. Right: the normal score of each patient (a dot) against expression, with the same bounds as horizontal
+# lines. The gene is nearly normal, so the scores lie nearly on a straight line; a skewed gene would bend it.
 # :::
 
 # %% [markdown]
@@ -144,8 +144,8 @@ assert torch.allclose(bert.module_.tokens(genes, z, None)[:, 1:], own, atol=1e-5
 print("levels of the four genes:", level[0].tolist())
 
 # %% [markdown]
-# One more token, the {term}`summary <summary token>`, belongs to no gene: what it holds after the encoder stands for the
-# patient.
+# One more token, the {term}`summary <summary token>`, belongs to no gene: what it holds after the encoder stands for
+# the patient.
 #
 # ## The linear path
 #
@@ -161,8 +161,8 @@ print("levels of the four genes:", level[0].tolist())
 # $$
 #
 # with $\delta = \lambda = 0$ before training. From $m'$ and $s'$ follow the probability of every level $\ell$ between
-# the bounds $c_\ell$ and $c_{\ell + 1}$, with $\Phi$ the distribution function of the standard normal, and with the mean
-# value $v_\ell$ of each level the value to expect:
+# the bounds $c_\ell$ and $c_{\ell + 1}$, with $\Phi$ the distribution function of the standard normal, and with the
+# mean value $v_\ell$ of each level the value to expect:
 #
 # $$
 # P(\ell) = \Phi\Big(\frac{c_{\ell+1} - m'}{s'}\Big) - \Phi\Big(\frac{c_\ell - m'}{s'}\Big), \qquad
@@ -175,9 +175,9 @@ print("levels of the four genes:", level[0].tolist())
 #
 # ## Training
 #
-# A step looks at a few patients, a {term}`batch`; once through all patients is an {term}`epoch`. In each step all patients
-# of the batch lose the same share of their genes, every patient other ones. Of the validation patients the same genes
-# are hidden in every epoch, so their loss can be watched.
+# A step looks at a few patients, a {term}`batch`; once through all patients is an {term}`epoch`. In each step all
+# patients of the batch lose the same share of their genes, every patient other ones. Of the validation patients the
+# same genes are hidden in every epoch, so their loss can be watched.
 
 # %% tags=["nbval-ignore-output"]
 figure, ax = plt.subplots(figsize=(6.2, 2.8))
@@ -188,15 +188,15 @@ plt.show()
 # :::{caption}
 # :alt: Loss against epoch. The training curve jumps up and down without a trend; the validation curve is almost flat and falls a little.
 # The loss of GexBERT (quick preset, `demo-pan-cancer`) over training: mean squared error in hidden genes, in standard
-# deviations; one is about what the gene's mean would make. Training jumps, as the share of hidden genes is drawn anew in
-# every step. Validation patients are asked the same in every epoch: they begin low, at what the linear path knows
+# deviations; one is about what the gene's mean would make. Training jumps, as the share of hidden genes is drawn anew
+# in every step. Validation patients are asked the same in every epoch: they begin low, at what the linear path knows
 # already, and fall little. The dot marks the epoch that is kept.
 # :::
 
 # %% [markdown]
 # Two models that stopped on the way, for comparison: one that has learned nothing beyond the linear path (with a
-# learning rate of almost nothing, its steps are too small to move a weight), and one whose training was as short as that
-# of the variants at the end.
+# learning rate of almost nothing, its steps are too small to move a weight), and one whose training was as short as
+# that of the variants at the end.
 
 # %%
 untrained = gx.GexBERT(max_epochs=1, learning_rate=1e-30, **settings).fit(train, val)
@@ -272,11 +272,11 @@ plt.show()
 # %% [markdown]
 # :::{caption}
 # :alt: Five scatter plots of restored against true expression, coloured by cancer type. Dots follow the diagonal for the anchor, more loosely for member, switching and gated genes, and lie on a flat line for the background gene.
-# True (across) and restored (up) expression, log2(TPM + 1), of the gene in the middle of each kind, by GexBERT; a dot is a
-# test patient of `demo-pan-cancer` whose value was hidden, its colour the cancer type, the dashed line a perfect
+# True (across) and restored (up) expression, log2(TPM + 1), of the gene in the middle of each kind, by GexBERT; a dot
+# is a test patient of `demo-pan-cancer` whose value was hidden, its colour the cancer type, the dashed line a perfect
 # restoration. The correlation r is over all types, and so includes what the type alone tells; the table is within
-# types. The anchor follows its module and is restored well; the background gene follows nothing, and the best to be said
-# of it is its mean.
+# types. The anchor follows its module and is restored well; the background gene follows nothing, and the best to be
+# said of it is its mean.
 # :::
 
 # %% [markdown]
@@ -332,8 +332,8 @@ plt.show()
 # :::{caption}
 # :alt: Five maps of dots in six colours. In each, the colours form six separate clouds, before training as after it.
 # Maps by {term}`t-SNE` of the test patients of `demo-pan-cancer`; a dot is a patient, its colour the cancer type, with
-# the number of patients in brackets. From left to right: the summary token before training, after a short one and at the
-# end, the linear path, and standardised expression itself. Axes have no meaning. Above each map, how often ten
+# the number of patients in brackets. From left to right: the summary token before training, after a short one and at
+# the end, the linear path, and standardised expression itself. Axes have no meaning. Above each map, how often ten
 # neighbours vote for the right type. The types lie apart before anything was trained, and so they do in expression:
 # these maps are no sign of learning.
 # :::
@@ -421,8 +421,8 @@ glue(
 # papermill notebooks/17_pretrain_gexbert.ipynb out.ipynb \
 #   -p max_epochs 1 -p variant_epochs 1 --cwd notebooks
 # ```
-# A fifth of the training. The table of correlations by kind hardly moves, as the linear path does most of the work before
-# the first step; the network without it is still at the training mean.
+# A fifth of the training. The table of correlations by kind hardly moves, as the linear path does most of the work
+# before the first step; the network without it is still at the training mean.
 # ::::
 #
 # ## Exercises
@@ -434,8 +434,8 @@ glue(
 #
 # :::{dropdown} Solution
 # To copy. The value of a gene that is shown stands in its token, and handing it on makes an error of nothing. Where
-# most genes are shown, most of the loss can be lowered in this way, which tells nothing about co-expression. Hiding turns
-# the question into one that only the other genes can answer.
+# most genes are shown, most of the loss can be lowered in this way, which tells nothing about co-expression. Hiding
+# turns the question into one that only the other genes can answer.
 # :::
 #
 # :::{admonition} Exercise 2
@@ -449,14 +449,14 @@ glue(
 # $m = \rho z_A = 1.2$ and $s = \sqrt{1 - \rho^2} = 0.6$. Four equal shares are bounded by $-0.674$, $0$ and $0.674$, so
 # $P(\text{highest}) = 1 - \Phi\big((0.674 - 1.2) / 0.6\big) = \Phi(0.877) \approx 0.81$, where it would be $0.25$ if
 # nothing were seen. Over patients the restoration makes $s^2 = 1 - \rho^2 = 0.36$, the mean makes $1$. Restored and
-# true scores correlate by $\rho$: an error is bounded from below, and a correlation from above, by how closely genes are
-# tied, not by the method.
+# true scores correlate by $\rho$: an error is bounded from below, and a correlation from above, by how closely genes
+# are tied, not by the method.
 # :::
 #
 # :::{admonition} Exercise 3
 # :class: exercise
-# How few genes are enough? Hide 50, 90 and 98 percent of the values of the test patients, restore them by the linear path
-# alone, and look at the median correlation within types of each kind of gene.
+# How few genes are enough? Hide 50, 90 and 98 percent of the values of the test patients, restore them by the linear
+# path alone, and look at the median correlation within types of each kind of gene.
 # :::
 #
 # :::{dropdown} Solution
@@ -470,8 +470,9 @@ glue(
 #     print(rate, r.groupby(kind).median().loc[KINDS].round(2).to_dict())
 # ```
 #
-# With thirty of 300 genes seen, most of the correlation is still there: thirty genes of a module say the same thing, and a
-# few of them are enough. With six seen, little is left within types, since most modules then have no gene among them.
+# With thirty of 300 genes seen, most of the correlation is still there: thirty genes of a module say the same thing,
+# and a few of them are enough. With six seen, little is left within types, since most modules then have no gene among
+# them.
 # :::
 #
 # ## What was found

@@ -7,8 +7,8 @@
 # **The paper reports** {cite}`jiang2025` state-of-the-art pan-cancer classification from limited gene subsets; its
 # tables were not to be had, so there is no figure to put beside these.
 #
-# **Method.** {term}`Panels <panel>` of random genes, larger ones containing the smaller ones, the same for every model. A
-# model gets the genes of the panel and nothing else. GexBERT was pretrained on all genes of the training samples,
+# **Method.** {term}`Panels <panel>` of random genes, larger ones containing the smaller ones, the same for every model.
+# A model gets the genes of the panel and nothing else. GexBERT was pretrained on all genes of the training samples,
 # without a label ({doc}`17_pretrain_gexbert`); its {term}`embedding` of a panel goes to a plain logistic regression
 # (*frozen*), or the encoder is trained on together with a classifier (*fine-tuned*). A rival is to be feared if it is
 # simple: logistic regression, a linear support vector machine or a random forest on the genes themselves. Two rivals
@@ -88,9 +88,9 @@ plt.show()
 # %% [markdown]
 # :::{caption}
 # :alt: Accuracy against the number of genes in the panel. Five curves rise together from about 0.6 with 4 genes to nearly 1 with 32 and can hardly be told apart.
-# Share of test patients of `demo-pan-cancer` whose cancer type was found, against the number of genes in the panel; a line
-# is a model, the mean over the panels drawn (two of each size, the same for all models), best model first in the list. The
-# models are hard to tell apart, and two panels are too few for an interval.
+# Share of test patients of `demo-pan-cancer` whose cancer type was found, against the number of genes in the panel; a
+# line is a model, the mean over the panels drawn (two of each size, the same for all models), best model first in the
+# list. The models are hard to tell apart, and two panels are too few for an interval.
 # :::
 
 # %% tags=["nbval-ignore-output"]
@@ -98,8 +98,8 @@ accuracy = scores[scores["metric"] == "accuracy"]
 accuracy.pivot_table(index="model", columns="size", values="value", sort=False).round(3)
 
 # %% [markdown]
-# Recorded once, ten draws of each size, with a denoising (DAE) and a variational autoencoder (VAE) trained on the panel, and
-# GexBERT pretrained for longer:
+# Recorded once, ten draws of each size, with a denoising (DAE) and a variational autoencoder (VAE) trained on the
+# panel, and GexBERT pretrained for longer:
 
 # %%
 many = pd.read_csv("recorded/panels_demo.csv")
@@ -113,9 +113,9 @@ plt.show()
 # %% [markdown]
 # :::{caption}
 # :alt: Accuracy against panel size for seven models. All curves rise together from a little over 0.5 with 4 genes to 1 with 64 and more.
-# As the figure above, recorded with ten panels of each size: accuracy on the test patients of `demo-pan-cancer`, mean over
-# panels. DAE and VAE are autoencoders of the panel alone. With 64 genes nobody errs any more; with fewer, seven models
-# find about the same.
+# As the figure above, recorded with ten panels of each size: accuracy on the test patients of `demo-pan-cancer`, mean
+# over panels. DAE and VAE are autoencoders of the panel alone. With 64 genes nobody errs any more; with fewer, seven
+# models find about the same.
 # :::
 
 # %%
@@ -145,9 +145,10 @@ plt.show()
 # %% [markdown]
 # :::{caption}
 # :alt: Accuracy against panel size for eight models on TCGA tumours. GexBERT and the denoising autoencoder lead by a few hundredths with 4 genes, the linear models lead with 128 and more, the random forest falls behind.
-# Accuracy on test tumours of three TCGA cohorts against the number of genes in the panel, mean over ten panels of each size;
-# a line is a model, the best over its sizes first in the list (*fine-tuned* has none beyond 128). With few genes, GexBERT
-# and the autoencoders are ahead of the linear models; from 128 genes on the order is turned round. The tables below say which differences are beyond luck.
+# Accuracy on test tumours of three TCGA cohorts against the number of genes in the panel, mean over ten panels of each
+# size; a line is a model, the best over its sizes first in the list (*fine-tuned* has none beyond 128). With few genes,
+# GexBERT and the autoencoders are ahead of the linear models; from 128 genes on the order is turned round. The tables
+# below say which differences are beyond luck.
 # :::
 
 # %%
@@ -157,9 +158,9 @@ table = random[random["metric"] == "accuracy"].pivot_table(
 table.round(3)
 
 # %% [markdown]
-# *Majority* always says the most frequent type. The frozen embedding against each rival, paired draw by draw; `best` marks
-# the rival of best mean at that size. An interval says what another choice of genes would change; all draws share the
-# test samples, so another cohort may change more.
+# *Majority* always says the most frequent type. The frozen embedding against each rival, paired draw by draw; `best`
+# marks the rival of best mean at that size. An interval says what another choice of genes would change; all draws share
+# the test samples, so another cohort may change more.
 
 # %%
 versus = gx.panels.against_best_rival(
@@ -180,9 +181,9 @@ chosen.pivot_table(index="model", columns="size", values="value", sort=False).ro
 # %% [markdown]
 # ## A trap
 #
-# A pan-cancer file that everybody can download has ten cohorts, each turned into {term}`z-scores <z-score>` **by itself**.
-# What a type has more of than others is gone then. What is left is how each cohort was normalised, such as the value its
-# zeros were given. A random panel of 64 genes, 1500 training samples:
+# A pan-cancer file that everybody can download has ten cohorts, each turned into {term}`z-scores <z-score>` **by
+# itself**. What a type has more of than others is gone then. What is left is how each cohort was normalised, such as
+# the value its zeros were given. A random panel of 64 genes, 1500 training samples:
 
 # %%
 trap = pd.read_csv("recorded/panels_tcga_fingerprints.csv")
@@ -191,10 +192,10 @@ trap[trap["metric"] == "accuracy"][["model", "size", "value"]].round(3)
 # %% [markdown]
 # A forest reads the cohort off almost without error where a linear model, for which the means are gone, sees little.
 # That alone could still be biology: genes that go together in one type only are as hidden from a linear model. It is
-# not. When the values of every gene are shuffled among the patients of a cohort, nothing is left of how genes go together,
-# and the forest is as accurate as before (`tests/benchmarks/test_small_panels.py`; exercise 3 has the code). It reads the
-# shape that normalisation gave to each gene. Such data must not be used for this question, and a published accuracy near
-# 1 deserves a look at how its cohorts were scaled.
+# not. When the values of every gene are shuffled among the patients of a cohort, nothing is left of how genes go
+# together, and the forest is as accurate as before (`tests/benchmarks/test_small_panels.py`; exercise 3 has the code).
+# It reads the shape that normalisation gave to each gene. Such data must not be used for this question, and a published
+# accuracy near 1 deserves a look at how its cohorts were scaled.
 #
 # What this chapter claims is checked whenever it runs at its default settings:
 
@@ -235,6 +236,9 @@ for name, number in {
     "linear": linear,
 }.items():
     glue(name, float(number), display=False)
+for name, table in {"tcga": best_rival, "demo": demo_best}.items():
+    intervals = table[["rival", "difference", "low", "high"]]
+    glue(f"against_best_{name}", intervals.to_dict("index"), display=False)
 
 # %% [markdown]
 # ::::{admonition} Try it
@@ -243,9 +247,9 @@ for name, number in {
 # papermill notebooks/18_classify_from_few_genes.ipynb out.ipynb \
 #   -p n_draws 4 -p sizes "4 16" -p max_epochs 1 --cwd notebooks
 # ```
-# More panels of two sizes, and a quarter of the pretraining. The frozen embedding keeps its place among the others: what it
-# needs, its linear path ({doc}`17_pretrain_gexbert`) has before the first epoch. And the means over four panels are not
-# those over two, for all models alike, which is why they must be compared panel by panel.
+# More panels of two sizes, and a quarter of the pretraining. The frozen embedding keeps its place among the others:
+# what it needs, its linear path ({doc}`17_pretrain_gexbert`) has before the first epoch. And the means over four panels
+# are not those over two, for all models alike, which is why they must be compared panel by panel.
 # ::::
 #
 # ## Exercises
@@ -258,30 +262,30 @@ for name, number in {
 #
 # :::{dropdown} Solution
 # Both models read the same panels, and a poor panel is poor for both. The variance of a difference is
-# $\mathrm{Var}(A) + \mathrm{Var}(B) - 2\,\mathrm{Cov}(A, B)$. If the two variances are equal and the models correlate by
-# 0.95 over panels, it is $0.1\,\mathrm{Var}(A)$, against $2\,\mathrm{Var}(A)$ for models on panels of their own: the
+# $\mathrm{Var}(A) + \mathrm{Var}(B) - 2\,\mathrm{Cov}(A, B)$. If the two variances are equal and the models correlate
+# by 0.95 over panels, it is $0.1\,\mathrm{Var}(A)$, against $2\,\mathrm{Var}(A)$ for models on panels of their own: the
 # interval is $\sqrt{20} \approx 4.5$ times narrower.
 # :::
 #
 # :::{admonition} Exercise 2
 # :class: exercise
-# A gene is either off (0) or on (1): on in 70 percent of the patients of cohort A and in 40 percent of those of cohort B.
-# Z-score each cohort by itself. What value does "off" get in A, and in B? How well can the cohort be told from this one
-# gene, and how much of it does a model see that compares means?
+# A gene is either off (0) or on (1): on in 70 percent of the patients of cohort A and in 40 percent of those of cohort
+# B. Z-score each cohort by itself. What value does "off" get in A, and in B? How well can the cohort be told from this
+# one gene, and how much of it does a model see that compares means?
 # :::
 #
 # :::{dropdown} Solution
 # A has mean 0.7 and standard deviation $\sqrt{0.7 \cdot 0.3} = 0.458$, B mean 0.4 and standard deviation 0.490. Off is
-# $-0.7 / 0.458 = -1.53$ in A and $-0.4 / 0.490 = -0.82$ in B; on is $+0.65$ in A and $+1.22$ in B. The four values differ, so
-# the gene tells the cohort of every patient without error. Yet both cohorts have mean 0 and variance 1: who compares means
-# sees nothing. A tree needs a few thresholds.
+# $-0.7 / 0.458 = -1.53$ in A and $-0.4 / 0.490 = -0.82$ in B; on is $+0.65$ in A and $+1.22$ in B. The four values
+# differ, so the gene tells the cohort of every patient without error. Yet both cohorts have mean 0 and variance 1: who
+# compares means sees nothing. A tree needs a few thresholds.
 # :::
 #
 # :::{admonition} Exercise 3
 # :class: exercise
 # Build the trap from `demo-pan-cancer`: z-score every cancer type by itself, in training and test, and let a logistic
-# regression and a random forest find the type. Then shuffle each gene among the patients of a type and do it again. Is it
-# the same trap?
+# regression and a random forest find the type. Then shuffle each gene among the patients of a type and do it again. Is
+# it the same trap?
 # :::
 #
 # :::{dropdown} Solution
@@ -311,9 +315,9 @@ for name, number in {
 # ```
 #
 # It looks the same: the logistic regression is no better than the most frequent type, the forest nearly perfect. But
-# shuffled, the forest is lost as well. Simulated genes have no zeros that normalisation could mark; what the forest saw was
-# biology, genes that go together in some types and not in others. On the TCGA file shuffling changes nothing, so there it
-# was the normalisation. One accuracy, two causes, and a shuffle that tells them apart.
+# shuffled, the forest is lost as well. Simulated genes have no zeros that normalisation could mark; what the forest saw
+# was biology, genes that go together in some types and not in others. On the TCGA file shuffling changes nothing, so
+# there it was the normalisation. One accuracy, two causes, and a shuffle that tells them apart.
 # :::
 #
 # ## What was found
@@ -332,8 +336,8 @@ for name, number in {
 # - The trap: on tables that were z-scored cohort by cohort a forest finds the cohort with an accuracy of
 #   {glue:text}`forest:.3f`, a logistic regression with one of {glue:text}`linear:.3f`.
 #
-# **The paper reports** state-of-the-art accuracy from few genes. It is not decided here: GexBERT is ahead of linear models
-# with few genes and level with the best rival, and the paper's own numbers, rivals and panels are not at hand.
+# **The paper reports** state-of-the-art accuracy from few genes. It is not decided here: GexBERT is ahead of linear
+# models with few genes and level with the best rival, and the paper's own numbers, rivals and panels are not at hand.
 #
 # **What to doubt.** One division of 973 tumours: intervals are over draws of genes, not over patients. Three organs
 # are easier to tell apart than all the cancers of TCGA. The rival of best mean was picked by the scores it is

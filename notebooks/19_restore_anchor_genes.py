@@ -1,20 +1,21 @@
 # %% [markdown]
 # # Restore anchor genes
 #
-# **Question.** A panel of genes chosen at random misses those that tell about survival, the {term}`anchors <anchor gene>`.
-# Does it help to restore them from the panel, and is it the restoring that helps?
+# **Question.** A panel of genes chosen at random misses those that tell about survival, the {term}`anchors <anchor
+# gene>`. Does it help to restore them from the panel, and is it the restoring that helps?
 #
 # **The paper reports** {cite}`jiang2025` that restored anchor genes improve survival prediction where few random
 # genes were measured, less and less as panels grow, and not at all where the panel was chosen for prognosis.
 #
 # **Method.** Anchors are the genes of smallest p in univariate Cox regressions on the training samples, those of the
 # panel left out. To restore a gene is to fill in the value that GexBERT expects for it, given the panel
-# ({doc}`17_pretrain_gexbert`). A Cox regression with ridge penalty reads the panel, or the panel and what was restored. A
-# restored gene is a function of the panel: it holds nothing new. Where it helps, it helps by what was learned elsewhere,
-# of which genes go together. So each arm has its control:
+# ({doc}`17_pretrain_gexbert`). A Cox regression with ridge penalty reads the panel, or the panel and what was restored.
+# A restored gene is a function of the panel: it holds nothing new. Where it helps, it helps by what was learned
+# elsewhere, of which genes go together. So each arm has its control:
 #
 # - *random genes* restored in place of anchors: are more columns all it takes?
-# - anchors restored by *ridge regression*, *k nearest neighbours* (KNN) or {term}`SoftImpute`: does it take a transformer?
+# - anchors restored by *ridge regression*, *k nearest neighbours* (KNN) or {term}`SoftImpute`: does it take a
+#   transformer?
 # - *true* anchors: the ceiling;
 # - a panel *chosen by Cox regression*, nothing restored;
 # - *principal components* of the panel, 200 of them (the paper's rival) or as many as is best.
@@ -51,9 +52,9 @@ os = gx.Survival("os", time="os_time", event="os_event")
 task = gx.Classification("cancer_type")
 
 # %% [markdown]
-# What makes a gene an anchor, in one division of the first cancer type: coefficients are log hazard ratios of one standard
-# deviation. The simulator knows which genes do raise or lower the hazard (it calls *anchor* what was planted, this chapter
-# what is found); exercise 3 asks how many of them are found.
+# What makes a gene an anchor, in one division of the first cancer type: coefficients are log hazard ratios of one
+# standard deviation. The simulator knows which genes do raise or lower the hazard (it calls *anchor* what was planted,
+# this chapter what is found); exercise 3 asks how many of them are found.
 
 # %%
 of_type = data[data.obs["cancer_type"] == cancers.split()[0]].copy()
@@ -162,13 +163,13 @@ plt.show()
 # :alt: Three panels, for 64, 256 and 1024 observed genes, with five rows of dots each. Dots lie on both sides of zero in nearly all rows; all means are within a hundredth of zero.
 # What an arm adds to the panel alone, in C-index of overall survival, on test patients of nine TCGA cancers. A dot is a
 # cancer, the mean over its folds; the bar is the mean over cancers, the dashed line no change. From left to right, 64,
-# 256 and 1024 genes observed. Anchors restored by GexBERT help some cancers and harm about as many. True anchors, the ceiling,
-# do little more, and the random genes that were restored as a control are ahead of restored anchors.
+# 256 and 1024 genes observed. Anchors restored by GexBERT help some cancers and harm about as many. True anchors, the
+# ceiling, do little more, and the random genes that were restored as a control are ahead of restored anchors.
 # :::
 
 # %% [markdown]
-# One by one (bladder BLCA, breast BRCA, colon and rectum COADREAD, brain GBMLGG, head and neck HNSC, kidney KIRC, lung LUAD
-# and LUSC, stomach STAD):
+# One by one (bladder BLCA, breast BRCA, colon and rectum COADREAD, brain GBMLGG, head and neck HNSC, kidney KIRC, lung
+# LUAD and LUSC, stomach STAD):
 
 # %%
 shown = by_cancer.unstack("n_observed").loc[
@@ -194,6 +195,8 @@ for name, (arm, n) in {
     "true_random": ("+ true random genes", 64),
 }.items():
     glue(name, float(interval.loc[(arm, n), "difference"]), display=False)
+intervals = restored[["difference", "low", "high"]]
+glue("restored", intervals.to_dict("index"), display=False)
 
 # %% [markdown]
 # ::::{admonition} Try it
@@ -202,25 +205,25 @@ for name, (arm, n) in {
 # papermill notebooks/19_restore_anchor_genes.ipynb out.ipynb \
 #   -p cancers "estoma feloma" -p n_observed "8 64" --cwd notebooks
 # ```
-# Two other cancer types, and panels half as large. The order of the arms in the first table changes, as it may with so few
-# test patients. What stays is the ceiling: on simulated cancers, in which anchors do matter, *true* anchors are well ahead
-# of a panel of eight genes, and restored ones get only part of the way.
+# Two other cancer types, and panels half as large. The order of the arms in the first table changes, as it may with so
+# few test patients. What stays is the ceiling: on simulated cancers, in which anchors do matter, *true* anchors are
+# well ahead of a panel of eight genes, and restored ones get only part of the way.
 # ::::
 #
 # ## Exercises
 #
 # :::{admonition} Exercise 1
 # :class: exercise
-# A restored gene is a function of the panel. Suppose it is even a linear one. Can it change a Cox regression on the panel
-# that has no penalty? And one with a ridge penalty?
+# A restored gene is a function of the panel. Suppose it is even a linear one. Can it change a Cox regression on the
+# panel that has no penalty? And one with a ridge penalty?
 # :::
 #
 # :::{dropdown} Solution
-# Without a penalty, no: the risk $\beta \cdot x + \gamma\, a \cdot x = (\beta + \gamma a) \cdot x$ is one that the panel can
-# say as well, and the best one stays the best. With a ridge penalty, yes: the direction $a$ can now be had at the price
-# of $\gamma^2$, which may be less than that of all the coefficients along it. The restored gene makes that direction
-# cheap. It helps if hazards do point that way, and $a$ was learned from many patients without a label. A restored gene
-# is a prior, no measurement.
+# Without a penalty, no: the risk $\beta \cdot x + \gamma\, a \cdot x = (\beta + \gamma a) \cdot x$ is one that the
+# panel can say as well, and the best one stays the best. With a ridge penalty, yes: the direction $a$ can now be had at
+# the price of $\gamma^2$, which may be less than that of all the coefficients along it. The restored gene makes that
+# direction cheap. It helps if hazards do point that way, and $a$ was learned from many patients without a label. A
+# restored gene is a prior, no measurement.
 # :::
 #
 # :::{admonition} Exercise 2
@@ -230,15 +233,15 @@ for name, (arm, n) in {
 # :::
 #
 # :::{dropdown} Solution
-# Then p is uniform between 0 and 1, and the $k$-th smallest of $n$ such numbers is $k / (n + 1)$ on average: 0.003 for the
-# first, 0.050 for the fifteenth. Of 300 genes 15 have $p < 0.05$. A list of 15 anchors, each with $p < 0.05$, is what chance
-# alone gives. Anchors are always found; whether they tell anything has to be seen on other patients.
+# Then p is uniform between 0 and 1, and the $k$-th smallest of $n$ such numbers is $k / (n + 1)$ on average: 0.003 for
+# the first, 0.050 for the fifteenth. Of 300 genes 15 have $p < 0.05$. A list of 15 anchors, each with $p < 0.05$, is
+# what chance alone gives. Anchors are always found; whether they tell anything has to be seen on other patients.
 # :::
 #
 # :::{admonition} Exercise 3
 # :class: exercise
-# For every cancer type of `demo-pan-cancer`, choose 15 anchors in two divisions. How many of the genes that truly change the
-# hazard are among them (`log_hazard_` in `gx.load_truth`), and how many genes are in both lists?
+# For every cancer type of `demo-pan-cancer`, choose 15 anchors in two divisions. How many of the genes that truly
+# change the hazard are among them (`log_hazard_` in `gx.load_truth`), and how many genes are in both lists?
 # :::
 #
 # :::{dropdown} Solution
@@ -256,8 +259,8 @@ for name, (arm, n) in {
 # ```
 #
 # About half of the true genes are found. The rest of a list are mostly genes of the same modules, which carry the same
-# news. The two trainings share most of their patients; even so the lists have few genes in common for one type, most of them
-# for another.
+# news. The two trainings share most of their patients; even so the lists have few genes in common for one type, most of
+# them for another.
 # :::
 #
 # ## What was found

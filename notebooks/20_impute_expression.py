@@ -4,15 +4,15 @@
 # **Question.** Does GexBERT fill in missing expression better than nearest neighbours, chained equations and
 # autoencoders? And better than the linear models that the paper leaves out?
 #
-# **The paper reports** {cite}`jiang2025` that GexBERT outperforms conventional imputation where much is missing: K nearest
-# neighbours {cite}`troyanskaya2001`, {term}`chained equations` (MICE) {cite}`vanbuuren2011` and deep
-# {term}`autoencoders <autoencoder>`. It hides cells of TCGA profiles completely at random ({term}`MCAR`). Its numbers were
-# not to be had. No rival among them is a linear model of all genes together, which is what missing values ask for.
+# **The paper reports** {cite}`jiang2025` that GexBERT outperforms conventional imputation where much is missing: K
+# nearest neighbours {cite}`troyanskaya2001`, {term}`chained equations` (MICE) {cite}`vanbuuren2011` and deep
+# {term}`autoencoders <autoencoder>`. It hides cells of TCGA profiles completely at random ({term}`MCAR`). Its numbers
+# were not to be had. No rival among them is a linear model of all genes together, which is what missing values ask for.
 #
-# **Method.** The same hidden cells (one gene of one patient) for every method, scored on those cells alone, each gene in
-# standard deviations of its training values: on raw values even the gene's mean correlates closely with the truth, since
-# genes differ more than patients. Then what the error does not say: whether a method knows how far off it is, and what a
-# diagnosis loses.
+# **Method.** The same hidden cells (one gene of one patient) for every method, scored on those cells alone, each gene
+# in standard deviations of its training values: on raw values even the gene's mean correlates closely with the truth,
+# since genes differ more than patients. Then what the error does not say: whether a method knows how far off it is, and
+# what a diagnosis loses.
 #
 # :::{admonition} After this chapter you can
 # :class: goals
@@ -69,9 +69,9 @@ plt.show()
 # %% [markdown]
 # :::{caption}
 # :alt: Three grids of patients by genes, about half of each blue. Left, blue cells are scattered evenly; in the middle they form whole columns; right, they fill the left side and thin out to the right.
-# Three ways to hide half of the values (blue) of sixty test patients of `demo-pan-cancer`: a row is a patient, a column a
-# gene (every third one is shown), from low to high mean expression. Only in the third pattern does it say something about
-# a value *that* it is missing, and none of the methods below knows that.
+# Three ways to hide half of the values (blue) of sixty test patients of `demo-pan-cancer`: a row is a patient, a column
+# a gene (every third one is shown), from low to high mean expression. Only in the third pattern does it say something
+# about a value *that* it is missing, and none of the methods below knows that.
 # :::
 
 # %% [markdown]
@@ -154,8 +154,8 @@ plt.show()
 # :::{caption}
 # :alt: Error against the share of hidden cells for eleven methods. The gene mean lies flat near 1, all others start between 0.70 and 0.76 and rise, most of them steeply at 90 percent; GexBERT and its linear path lie lowest, one on the other.
 # RMSE in hidden cells of test patients of `demo-pan-cancer`, in standard deviations of each gene, against the share of
-# cells that is hidden at random; a line is a method, the best first in the list, GexBERT and its linear path drawn thick.
-# Everything beats the gene's mean by far. GexBERT is lowest, and its linear path alone is there as well.
+# cells that is hidden at random; a line is a method, the best first in the list, GexBERT and its linear path drawn
+# thick. Everything beats the gene's mean by far. GexBERT is lowest, and its linear path alone is there as well.
 # :::
 
 # %% tags=["nbval-ignore-output"]
@@ -219,8 +219,8 @@ patterns.loc[by_rate.sort_values(0.5).index].round(3)
 # ## Does it know how far off it is?
 #
 # GexBERT says a standard deviation with every value it fills in (`layers["sd"]`). If errors are normal and that can be
-# trusted, the truth lies within one of them in 68 of 100 hidden cells, and within two in 95. The mean error, in standard
-# deviations of the gene, says to which side it errs.
+# trusted, the truth lies within one of them in 68 of 100 hidden cells, and within two in 95. The mean error, in
+# standard deviations of the gene, says to which side it errs.
 
 # %% tags=["nbval-ignore-output"]
 rows = {}
@@ -283,9 +283,9 @@ plt.show()
 # :::{caption}
 # :alt: Two panels. Left, accuracy of the cancer type is at the ceiling at 50 percent hidden, almost so at 90, and falls at 97, most for the gene mean. Right, the C-index falls with the share hidden, and the lines of the methods cross.
 # What is left of a diagnosis after cells of the test patients of `demo-pan-cancer` were hidden (share on the horizontal
-# axis) and filled in by eight methods: accuracy of the cancer type on the left, C-index of overall survival on the right.
-# Dashed: nothing hidden. The type is found after any filling-in until hardly anything is left; then the gene's mean falls
-# behind. The C-index of a hundred patients is too uncertain to put the methods in an order.
+# axis) and filled in by eight methods: accuracy of the cancer type on the left, C-index of overall survival on the
+# right. Dashed: nothing hidden. The type is found after any filling-in until hardly anything is left; then the gene's
+# mean falls behind. The C-index of a hundred patients is too uncertain to put the methods in an order.
 # :::
 
 # %% tags=["nbval-ignore-output"]
@@ -325,11 +325,11 @@ plt.show()
 # %% [markdown]
 # :::{caption}
 # :alt: Three panels of error against the share hidden for twelve methods. In the first two all lines rise a little and keep their order, GexBERT lowest, its described form just below the gene mean. In the third, lines rise steeply and cross, and the described form rises far above all others.
-# RMSE in hidden values of 200 test patients of ten TCGA cohorts, in standard deviations of each gene, for three patterns:
-# cells at random, whole genes, low values first. A line is a method, best first in the list; GexBERT and its linear path
-# are thick, the described form has orange squares. Where values are missing at random or by gene, GexBERT is lowest, its
-# linear path close above it, and the linear models follow; autoencoders, neighbours and chained equations are farther
-# off. Where low values are missing, all of them fail as more is hidden.
+# RMSE in hidden values of 200 test patients of ten TCGA cohorts, in standard deviations of each gene, for three
+# patterns: cells at random, whole genes, low values first. A line is a method, best first in the list; GexBERT and its
+# linear path are thick, the described form has orange squares. Where values are missing at random or by gene, GexBERT
+# is lowest, its linear path close above it, and the linear models follow; autoencoders, neighbours and chained
+# equations are farther off. Where low values are missing, all of them fail as more is hidden.
 # :::
 
 # %%
@@ -413,6 +413,8 @@ for name, model in {
     glue(f"tcga_{name}", float(at_random.loc[model, 0.5]), display=False)
 slower = costs["seconds to learn"]["GexBERT"] / costs["seconds to learn"][OURS[1]]
 glue("slower", float(slower), display=False)
+glue("tcga_rmse", at_random.to_dict("index"), display=False)
+glue("demo_rmse", by_rate.to_dict("index"), display=False)
 glue("demo_gaussian", float(by_rate.loc["Gaussian", 0.5]), display=False)
 glue("demo_ours", float(by_rate.loc["GexBERT", 0.5]), display=False)
 glue("demo_dae", float(by_rate.loc["denoising autoencoder", 0.5]), display=False)
@@ -452,23 +454,23 @@ glue("bias_low", float(calibration.loc[("low", "50%"), "mean error"]), display=F
 #
 # :::{admonition} Exercise 2
 # :class: exercise
-# A method fills in conditional expectations, $\hat v = E(v \mid \text{seen})$, of genes with variance 1. Show that its mean
-# squared error is $1 - r^2$, with $r$ the correlation of restored and true values. Which $r$ belongs to an RMSE of 0.7, and to
-# one of 0.9?
+# A method fills in conditional expectations, $\hat v = E(v \mid \text{seen})$, of genes with variance 1. Show that its
+# mean squared error is $1 - r^2$, with $r$ the correlation of restored and true values. Which $r$ belongs to an RMSE of
+# 0.7, and to one of 0.9?
 # :::
 #
 # :::{dropdown} Solution
 # The error $v - \hat v$ of a conditional expectation is uncorrelated with $\hat v$, so the variance splits:
 # $1 = \mathrm{Var}(\hat v) + E(v - \hat v)^2$. And $\mathrm{Cov}(v, \hat v) = \mathrm{Var}(\hat v)$, so that
-# $r = \mathrm{Var}(\hat v) / \sqrt{\mathrm{Var}(\hat v)} = \sqrt{\mathrm{Var}(\hat v)}$. Hence the error is $1 - r^2$. An
-# RMSE of 0.7 means $r = \sqrt{1 - 0.49} = 0.71$, one of 0.9 means $r = 0.44$. Large differences of $r$ among poor methods are
-# small ones of RMSE. And a method whose RMSE is above $\sqrt{1 - r^2}$ is too bold, or shifted.
+# $r = \mathrm{Var}(\hat v) / \sqrt{\mathrm{Var}(\hat v)} = \sqrt{\mathrm{Var}(\hat v)}$. Hence the error is $1 - r^2$.
+# An RMSE of 0.7 means $r = \sqrt{1 - 0.49} = 0.71$, one of 0.9 means $r = 0.44$. Large differences of $r$ among poor
+# methods are small ones of RMSE. And a method whose RMSE is above $\sqrt{1 - r^2}$ is too bold, or shifted.
 # :::
 #
 # :::{admonition} Exercise 3
 # :class: exercise
-# Write an imputer that takes the average of KNN and the Gaussian, and score it. Why can its RMSE never be above the mean of
-# the two?
+# Write an imputer that takes the average of KNN and the Gaussian, and score it. Why can its RMSE never be above the
+# mean of the two?
 # :::
 #
 # :::{dropdown} Solution
@@ -492,9 +494,9 @@ glue("bias_low", float(calibration.loc[("low", "50%"), "mean error"]), display=F
 #         print(rate, type(model).__name__, rmse["value"].round(3).item())
 # ```
 #
-# The RMSE is a norm of the vector of errors, and a norm of an average is at most the average of the norms. Here it is lower
-# than either by itself, as neighbours err in other cells than the linear model: neighbours know groups of patients, the
-# Gaussian knows how genes go together. A mixture of Gaussians knows both.
+# The RMSE is a norm of the vector of errors, and a norm of an average is at most the average of the norms. Here it is
+# lower than either by itself, as neighbours err in other cells than the linear model: neighbours know groups of
+# patients, the Gaussian knows how genes go together. A mixture of Gaussians knows both.
 # :::
 #
 # ## What was found
@@ -517,9 +519,9 @@ glue("bias_low", float(calibration.loc[("low", "50%"), "mean error"]), display=F
 # - For a diagnosis much of this does not matter. With half of the cells hidden, the cancer type is found after filling
 #   in the gene's mean as well as after the best restoration; differences appear where hardly anything is left.
 #
-# **The paper reports** that GexBERT outperforms neighbours, chained equations and autoencoders where much is missing. That
-# **holds here**, on TCGA and on the simulated cohort, for GexBERT with its linear path. For the network as the paper
-# describes it, it does not hold after half an hour of training; more could not be tried here.
+# **The paper reports** that GexBERT outperforms neighbours, chained equations and autoencoders where much is missing.
+# That **holds here**, on TCGA and on the simulated cohort, for GexBERT with its linear path. For the network as the
+# paper describes it, it does not hold after half an hour of training; more could not be tried here.
 #
 # **What to doubt.** One division, one seed of hidden cells. 100 test patients decide the C-index, and its
 # differences are of the size of their luck. The TCGA table was standardised within each cohort by its makers, so

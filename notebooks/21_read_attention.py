@@ -8,10 +8,10 @@
 # patterns of genes across cancers. In the abstract of the published paper {cite}`jiang2025` that sentence is gone. How
 # attention was read, and what made a pattern meaningful, could not be found out.
 #
-# **Method.** {term}`Attention <attention>` that differs between cancer types proves little: the tokens hold expression, and expression
-# differs between cancer types. Every reading of attention is therefore held against four things: expression itself,
-# cancer types dealt to the patients at random, a network that has learned nothing {cite}`adebayo2018`, and what was
-# planted in `demo-pan-cancer`. No cancer type is told to GexBERT at any time.
+# **Method.** {term}`Attention <attention>` that differs between cancer types proves little: the tokens hold expression,
+# and expression differs between cancer types. Every reading of attention is therefore held against four things:
+# expression itself, cancer types dealt to the patients at random, a network that has learned nothing
+# {cite}`adebayo2018`, and what was planted in `demo-pan-cancer`. No cancer type is told to GexBERT at any time.
 #
 # :::{admonition} After this chapter you can
 # :class: goals
@@ -105,9 +105,10 @@ learned.T.round(3)
 # %% [markdown]
 # ## What is read
 #
-# In every layer and {term}`head` each {term}`token` spreads an attention of 1 over all tokens. What a gene *receives* is
-# averaged over layers, heads and those who attend: all genes of the patient, or the {term}`summary token` alone. Of a
-# patient the genes together receive 1. Times the number of genes, 1 is an even share. The table says how the genes share:
+# In every layer and {term}`head` each {term}`token` spreads an attention of 1 over all tokens. What a gene *receives*
+# is averaged over layers, heads and those who attend: all genes of the patient, or the {term}`summary token` alone. Of
+# a patient the genes together receive 1. Times the number of genes, 1 is an even share. The table says how the genes
+# share:
 
 # %% tags=["nbval-ignore-output"]
 readings = {
@@ -199,9 +200,9 @@ plt.show()
 # :alt: Three panels of dots in six rows, one per cancer type. In each, grey dots fill the range up to about 4 and dozens of blue dots lie beyond it, in the untrained network too.
 # Differences in received attention between a cancer type of `demo-pan-cancer` and the others, for the quick model, the
 # paper's form and an untrained network. A dot is a gene, its place the size of z of the Mann-Whitney test over test
-# patients, its height jitter. The grey bar holds nine tenths of the largest z of all genes when types are dealt at random;
-# blue genes are beyond the 95 percent quantile of that, and the numbers count them. Dozens per type are beyond chance, in
-# the network that has learned nothing as well.
+# patients, its height jitter. The grey bar holds nine tenths of the largest z of all genes when types are dealt at
+# random; blue genes are beyond the 95 percent quantile of that, and the numbers count them. Dozens per type are beyond
+# chance, in the network that has learned nothing as well.
 # :::
 
 # %% [markdown]
@@ -272,9 +273,9 @@ found.round(2)
 # ## Sets of genes
 #
 # The usual way to give such a list a meaning is to ask which known sets it is enriched in ({term}`gene set enrichment`;
-# q is the {term}`false discovery rate`). For each cancer type: the genes that receive most compared with other types, tested against the nine modules, with the genes that were read as
-# background. As a control, that the test can find what is there, the same for the genes whose *co-expression* exceeds
-# that in the other types most.
+# q is the {term}`false discovery rate`). For each cancer type: the genes that receive most compared with other types,
+# tested against the nine modules, with the genes that were read as background. As a control, that the test can find
+# what is there, the same for the genes whose *co-expression* exceeds that in the other types most.
 
 # %% tags=["nbval-ignore-output"]
 gene_sets = gx.read_gene_sets(gx.data_path("demo-pan-cancer/gene_sets.gmt"))
@@ -314,10 +315,11 @@ counts
 # %% [markdown]
 # ## Against gradients
 #
-# If not attention, what then? A task head, a small network that reads the embedding, is taught the cancer types; the encoder
-# stays as it is. The gradient of the log odds of a patient's type with respect to the {term}`score <normal score>` of a gene,
-# times that score, is what the gene adds to the decision, to first order, through the encoder and the linear path. The mean over the patients of a type, without its sign, says
-# how much a gene matters to the type. How far do these agree with it, by rank over genes?
+# If not attention, what then? A task head, a small network that reads the embedding, is taught the cancer types; the
+# encoder stays as it is. The gradient of the log odds of a patient's type with respect to the {term}`score <normal
+# score>` of a gene, times that score, is what the gene adds to the decision, to first order, through the encoder and
+# the linear path. The mean over the patients of a type, without its sign, says how much a gene matters to the type. How
+# far do these agree with it, by rank over genes?
 
 # %% tags=["nbval-ignore-output"]
 tuned = gx.FineTuned(task, encoder=bert, frozen=True, seed=seed).fit(train, val)
@@ -378,6 +380,7 @@ glue("area_connected", float(found["co-expressed"]["co-expression", ""]), displa
 glue(
     "sets_found", int(counts.loc["co-expression", "alive in that type"]), display=False
 )
+glue("sets_right", int(by_attention["alive in that type"].sum()), display=False)
 wrong = by_attention["sets with q < 0.05"] - by_attention["alive in that type"]
 glue("sets_wrong", int(wrong.sum()), display=False)
 glue("lists", len(by_attention) * len(names), display=False)
@@ -394,15 +397,17 @@ glue(
 # papermill notebooks/21_read_attention.ipynb out.ipynb \
 #   -p max_epochs 1 -p paper_epochs 2 -p n_shuffles 100 --cwd notebooks
 # ```
-# Networks that have learned next to nothing. TRYTEXT
+# Networks that have learned next to nothing. Dozens of genes per type are beyond chance all the same, in the untrained
+# network more than in the quick one, which only begins to follow expression. The areas for what is co-expressed stay
+# what dice would make.
 # ::::
 #
 # ## Exercises
 #
 # :::{admonition} Exercise 1
 # :class: exercise
-# Tokens hold the place of a value among the values of its gene. Suppose they held the raw values of all genes on one scale.
-# Which correlations with expression could then appear, and would a list of highly attended genes be worth more?
+# Tokens hold the place of a value among the values of its gene. Suppose they held the raw values of all genes on one
+# scale. Which correlations with expression could then appear, and would a list of highly attended genes be worth more?
 # :::
 #
 # :::{dropdown} Solution
@@ -414,20 +419,21 @@ glue(
 #
 # :::{admonition} Exercise 2
 # :class: exercise
-# A patient has three genes, one layer, one head and no summary. Gene A scores the three genes (A, B, C) by $1, 0, 0$ before
-# the softmax, genes B and C score all alike. What does each gene receive, as a multiple of an even share?
+# A patient has three genes, one layer, one head and no summary. Gene A scores the three genes (A, B, C) by $1, 0, 0$
+# before the softmax, genes B and C score all alike. What does each gene receive, as a multiple of an even share?
 # :::
 #
 # :::{dropdown} Solution
-# The softmax of $(1, 0, 0)$ is $(e, 1, 1) / (e + 2) = (0.576, 0.212, 0.212)$, that of equal scores is $1/3$ each. Mean over
-# the three who attend: A receives $(0.576 + 0.333 + 0.333) / 3 = 0.414$, B and C $(0.212 + 0.333 + 0.333) / 3 = 0.293$ each.
-# Times three: 1.24, 0.88 and 0.88, which add up to three. What one gene receives more, others receive less.
+# The softmax of $(1, 0, 0)$ is $(e, 1, 1) / (e + 2) = (0.576, 0.212, 0.212)$, that of equal scores is $1/3$ each. Mean
+# over the three who attend: A receives $(0.576 + 0.333 + 0.333) / 3 = 0.414$, B and C
+# $(0.212 + 0.333 + 0.333) / 3 = 0.293$ each. Times three: 1.24, 0.88 and 0.88, which add up to three. What one gene
+# receives more, others receive less.
 # :::
 #
 # :::{admonition} Exercise 3
 # :class: exercise
-# Are lists of genes that are *expressed* more in a type than in the others enriched in the modules that are alive there? Use
-# `sets_of` and `expressed`, and compare with the table.
+# Are lists of genes that are *expressed* more in a type than in the others enriched in the modules that are alive
+# there? Use `sets_of` and `expressed`, and compare with the table.
 # :::
 #
 # :::{dropdown} Solution
@@ -438,9 +444,9 @@ glue(
 # print((table["q"] < 0.05).sum(), (table["true"] & (table["q"] < 0.05)).sum())
 # ```
 #
-# They are not, no more than the lists of attention: in this cohort every gene of a module has a level of its own in every
-# type, so that genes that stand high together need not go together. Whether genes go together is another question than
-# whether they stand high, and only correlations within a type answer it. In real tumours the two are often mixed.
+# They are not, no more than the lists of attention: in this cohort every gene of a module has a level of its own in
+# every type, so that genes that stand high together need not go together. Whether genes go together is another question
+# than whether they stand high, and only correlations within a type answer it. In real tumours the two are often mixed.
 # :::
 #
 # ## What was found
@@ -460,9 +466,9 @@ glue(
 #   do with their cancer type. The control finds {glue:text}`sets_found` of the {glue:text}`sets_there` modules there
 #   are to be found.
 #
-# **The paper reports**, in its preprint alone, meaningful patterns of attention across cancers. That **does not hold here**:
-# there are patterns, and they are those of expression. Attention is where a network looks for what it does not have yet;
-# in these models it says little about what the network, or biology, makes of a gene {cite}`jain2019`.
+# **The paper reports**, in its preprint alone, meaningful patterns of attention across cancers. That **does not hold
+# here**: there are patterns, and they are those of expression. Attention is where a network looks for what it does not
+# have yet; in these models it says little about what the network, or biology, makes of a gene {cite}`jain2019`.
 #
 # **What to doubt.** The networks are small. The encoder of the quick model refines a linear path, and the paper's
 # form has only begun to learn in these epochs; `params/21_read_attention.yaml` has it at full size. Attention was

@@ -1,21 +1,21 @@
 # %% [markdown]
 # # Join both papers
 #
-# **Question.** TxT needs labels, and labels are rare. GexBERT needs none. What does {term}`pretraining` give to the tasks
-# of TxT when only few of the patients have a label?
+# **Question.** TxT needs labels, and labels are rare. GexBERT needs none. What does {term}`pretraining` give to the
+# tasks of TxT when only few of the patients have a label?
 #
 # **The papers report** nothing of the kind: neither joins the two {cite}`koo2025,jiang2025`. Both bridges below are
 # ours.
 #
-# - *Vectors*: TxT starts from the {term}`gene vectors <gene vector>` that GexBERT has learned, as it may start from those
-#   of a network of proteins ({doc}`04_learn_gene_vectors`).
+# - *Vectors*: TxT starts from the {term}`gene vectors <gene vector>` that GexBERT has learned, as it may start from
+#   those of a network of proteins ({doc}`04_learn_gene_vectors`).
 # - *Encoder*: TxT's heads, the small network of each task, read GexBERT's {term}`embedding` of the patient
 #   (`gx.FineTuned`). Only the heads are trained (*frozen*), or the encoder along with them (*trained further*).
 #
 # **Method.** GexBERT is pretrained on the expression of all training patients. Then some of them get their labels, and
 # every model learns survival, cancer type and age from those, to be asked about the same test patients. A bridge has
-# two kinds of rivals: plain linear models, and itself with something left out. One part of GexBERT is not the paper's: the
-# {term}`linear path`, a closed form that restores genes without any network ({doc}`17_pretrain_gexbert`).
+# two kinds of rivals: plain linear models, and itself with something left out. One part of GexBERT is not the paper's:
+# the {term}`linear path`, a closed form that restores genes without any network ({doc}`17_pretrain_gexbert`).
 #
 # | model | what it has of patients without a label |
 # | --- | --- |
@@ -94,10 +94,10 @@ linear_path = SimpleNamespace(
 components = PrincipalComponents(n_components=20).fit(train)
 
 # %% [markdown]
-# Three starts for TxT, all of the same width and spread, so that only what they know differs: random vectors, *spectral*
-# ones, whose inner products come as close to the genes' correlations as so few numbers can, and GexBERT's. How much do they
-# know? Every gene of a module is asked for the gene whose vector points most nearly into its own direction. How often is that one
-# of the same module?
+# Three starts for TxT, all of the same width and spread, so that only what they know differs: random vectors,
+# *spectral* ones, whose inner products come as close to the genes' correlations as so few numbers can, and GexBERT's.
+# How much do they know? Every gene of a module is asked for the gene whose vector points most nearly into its own
+# direction. How often is that one of the same module?
 
 # %% tags=["nbval-ignore-output"]
 learned = bert.gene_embedding()
@@ -224,11 +224,11 @@ plt.show()
 # %% [markdown]
 # :::{caption}
 # :alt: Six panels of curves against 30, 120 and 500 labelled patients. Upper row, TxT with three kinds of vectors: its curves lie on one another. Lower row, heads on an encoder: frozen, not pretrained and trained further lie close together near the linear path, and the encoder without linear path is far worse in cancer type and age.
-# Scores on 400 test patients of `demo-pan-cancer` against the number of labelled patients: C-index of survival, accuracy
-# of the cancer type (higher is better), mean absolute error of age in years (lower is better). Above, TxT from three kinds
-# of gene vectors; below, heads on GexBERT's encoder; the three linear rivals are in both rows. A list names the models of
-# its row, the least error in age first. What vectors TxT starts from makes hardly a difference; an encoder that was never pretrained
-# does as well as one that was, and without its linear path it does badly.
+# Scores on 400 test patients of `demo-pan-cancer` against the number of labelled patients: C-index of survival,
+# accuracy of the cancer type (higher is better), mean absolute error of age in years (lower is better). Above, TxT from
+# three kinds of gene vectors; below, heads on GexBERT's encoder; the three linear rivals are in both rows. A list names
+# the models of its row, the least error in age first. What vectors TxT starts from makes hardly a difference; an
+# encoder that was never pretrained does as well as one that was, and without its linear path it does badly.
 # :::
 
 # %% tags=["nbval-ignore-output"]
@@ -262,10 +262,10 @@ show_differences(scores[scores["size"] == wanted[0]])
 # :::{caption}
 # :alt: Three panels of intervals, one row per model. In survival and cancer type the three TxT models are red and the encoders with a linear path grey around zero; in age nearly all models are blue.
 # Each model less the regressions on genes, all learned from the fewest labelled patients, on test patients of
-# `demo-pan-cancer`: differences of C-index, accuracy and error of age in years. A dot is the mean over ten groups of test
-# patients, the bar a 95 percent interval over groups. Blue is better and red is worse; of what is grey, the interval holds
-# zero or there is none. TxT is behind in survival and type; in age, where the regressions do worse than a guess, nearly
-# everything is ahead.
+# `demo-pan-cancer`: differences of C-index, accuracy and error of age in years. A dot is the mean over ten groups of
+# test patients, the bar a 95 percent interval over groups. Blue is better and red is worse; of what is grey, the
+# interval holds zero or there is none. TxT is behind in survival and type; in age, where the regressions do worse than
+# a guess, nearly everything is ahead.
 # :::
 #
 # ## What comes from where
@@ -410,36 +410,36 @@ for name, number in said.items():
 # papermill notebooks/22_join_both_papers.ipynb out.ipynb \
 #   -p seed 1 -p sizes "30 120" --cwd notebooks
 # ```
-# Other genes, another division, other labels. Scores move by several hundredths, and some models change places. What stays is
-# that pretraining adds nothing: *frozen* and *frozen, not pretrained* go on lying side by side, and so do TxT from GexBERT's
-# vectors and from random ones.
+# Other genes, another division, other labels. Scores move by several hundredths, and some models change places. What
+# stays is that pretraining adds nothing: *frozen* and *frozen, not pretrained* go on lying side by side, and so do TxT
+# from GexBERT's vectors and from random ones.
 # ::::
 #
 # ## Exercises
 #
 # :::{admonition} Exercise 1
 # :class: exercise
-# Suppose the table had only three rows: *linear, genes*, *TxT, random vectors* and *frozen*. What would one have written about
-# pretraining with all labels? Which row proves it wrong?
+# Suppose the table had only three rows: *linear, genes*, *TxT, random vectors* and *frozen*. What would one have
+# written about pretraining with all labels? Which row proves it wrong?
 # :::
 #
 # :::{dropdown} Solution
-# That pretraining helps: *frozen* ranks survival better than either and is better at age than TxT. *Frozen, not pretrained*
-# does the same, so it was not the pretraining; *linear, linear path* comes close without any network. A control takes away one
-# thing at a time, and the thing that works need not be the one in the title.
+# That pretraining helps: *frozen* ranks survival better than either and is better at age than TxT. *Frozen, not
+# pretrained* does the same, so it was not the pretraining; *linear, linear path* comes close without any network. A
+# control takes away one thing at a time, and the thing that works need not be the one in the title.
 # :::
 #
 # :::{admonition} Exercise 2
 # :class: exercise
-# Of $M$ modules with $n$ genes each, how often would the nearest gene be of the same module, if vectors knew nothing? Compute
-# it for 9 modules of 30 genes. Then: 42 genes are asked; how far from this may a share lie by luck?
+# Of $M$ modules with $n$ genes each, how often would the nearest gene be of the same module, if vectors knew nothing?
+# Compute it for 9 modules of 30 genes. Then: 42 genes are asked; how far from this may a share lie by luck?
 # :::
 #
 # :::{dropdown} Solution
-# Any of the other $Mn - 1$ genes may be the nearest, $n - 1$ of which are of the same module: $(n - 1) / (Mn - 1) = 29 / 269 =
-# 0.108$. If answers were independent, a share of 42 would have a standard deviation of
-# $\sqrt{0.108 \cdot 0.892 / 42} = 0.048$, so that anything from about 0.01 to 0.20 is luck. The random vectors of the table
-# are within it, and so are GexBERT's; spectral vectors are far beyond.
+# Any of the other $Mn - 1$ genes may be the nearest, $n - 1$ of which are of the same module:
+# $(n - 1) / (Mn - 1) = 29 / 269 = 0.108$. If answers were independent, a share of 42 would have a standard deviation of
+# $\sqrt{0.108 \cdot 0.892 / 42} = 0.048$, so that anything from about 0.01 to 0.20 is luck. The random vectors of the
+# table are within it, and so are GexBERT's; spectral vectors are far beyond.
 # :::
 #
 # :::{admonition} Exercise 3
@@ -457,8 +457,8 @@ for name, number in said.items():
 #     print(found.groupby(["model", "task"], sort=False)["value"].mean().round(3))
 # ```
 #
-# Five components are enough for the type: types are what differs most. Age needs ten to twenty. Survival hardly gains from
-# more. A representation is good for a task, not good as such.
+# Five components are enough for the type: types are what differs most. Age needs ten to twenty. Survival hardly gains
+# from more. A representation is good for a task, not good as such.
 # :::
 #
 # ## What was found

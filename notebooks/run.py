@@ -2,6 +2,9 @@
 
 python notebooks/run.py                                  every notebook, default parameters, one per core
 python notebooks/run.py 03 -p n_splits 3 -o elsewhere    one of them, another value, another folder
+
+A notebook with the parameter ``executed``, the folder of the executed notebooks it sums up, begins when the others are
+done.
 """
 
 from __future__ import annotations
@@ -157,6 +160,13 @@ def run_all(sources: list[Path], *how) -> Iterator[tuple[str, float, str]]:
         pool.shutdown(cancel_futures=True)  # after a failure nothing new is begun
 
 
+def in_turn(sources: list[Path]) -> list[list[Path]]:
+    """First the sources that stand for themselves, then those that sum up other notebooks."""
+    summing = [source for source in sources if "executed" in known_parameters(source)]
+    first = [source for source in sources if source not in summing]
+    return [stage for stage in (first, summing) if stage]
+
+
 def choose(names: list[str]) -> list[Path]:
     """The sources whose name or number was given, all of them when none was."""
     sources = sorted(HERE.glob("[0-9][0-9]_*.py"))
@@ -170,12 +180,17 @@ def choose(names: list[str]) -> list[Path]:
     return chosen or sources
 
 
-def check_parameters(source: Path, parameters: dict) -> None:
-    """Papermill would pass over a parameter the notebook does not have."""
+def known_parameters(source: Path) -> list[str]:
+    """The names in the parameters cell of a source."""
     with tempfile.TemporaryDirectory() as scratch:
         draft = Path(scratch, "draft.ipynb")
         nbformat.write(read_source(source), draft)
-        known = papermill.inspect_notebook(draft)
+        return list(papermill.inspect_notebook(draft))
+
+
+def check_parameters(source: Path, parameters: dict) -> None:
+    """Papermill would pass over a parameter the notebook does not have."""
+    known = known_parameters(source)
     if unknown := [name for name in parameters if name not in known]:
         message = f"{source.stem} has no parameter {', '.join(unknown)}; it has {', '.join(known) or 'none'}"
         raise RequestError(message)
@@ -234,11 +249,12 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"run.py: {refusal}", file=sys.stderr)
         return 2
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # the same bits however many cores
-    for name, seconds, failure in run_all(sources, parameters, options.o or HERE):
-        if failure:
-            print(f"{name:<28} failed\n{failure}", file=sys.stderr)
-            return 1
-        print(f"{name:<28}{seconds:6.1f} s", flush=True)
+    for stage in in_turn(sources):
+        for name, seconds, failure in run_all(stage, parameters, options.o or HERE):
+            if failure:
+                print(f"{name:<28} failed\n{failure}", file=sys.stderr)
+                return 1
+            print(f"{name:<28}{seconds:6.1f} s", flush=True)
     return 0
 
 

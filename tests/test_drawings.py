@@ -48,6 +48,28 @@ def test_a_drawing_names_and_describes_itself_and_loads_nothing(path):
     assert set(re.findall(r"(?:url\(#|href=\"#)([\w-]+)", source)) <= set(ids)
 
 
+def test_the_worked_example_of_one_question_is_what_attention_computes():
+    texts = [text_of(t).replace("\N{MINUS SIGN}", "-") for t in drawing("attention").iter(f"{SVG}text")]
+    rows = [texts[texts.index(gene) :][:7] for gene in ("ESR1", "GATA3", "KRT5")]
+    token, key, value, part = (
+        torch.tensor([[float(n) for n in row[i].strip("()").split(",")] for row in rows]) for i in (1, 2, 5, 6)
+    )
+    score, weight = (torch.tensor([float(row[i]) for row in rows]) for i in (3, 4))
+    query = torch.tensor(pairs(next(t for t in texts if t.startswith("ESR1 asks")))[0])
+    received = torch.tensor(pairs(next(t for t in texts if t.startswith("ESR1 receives")))[0])
+    assert query.tolist() == (2 * token[0, [0, 2]]).tolist()  # the rules that stand below
+    assert key.tolist() == token[:, [0, 2]].tolist()
+    assert value.tolist() == token[:, 1:].tolist()
+    assert (key @ query / 2).tolist() == score.tolist()
+    computed = torch.nn.functional.scaled_dot_product_attention(query[None], key, value, scale=0.5)[0]
+    exact = score.softmax(0)
+    assert (weight - exact).abs().max() < 0.00501
+    assert (part - exact[:, None] * value).abs().max() < 0.00501
+    assert (received - computed).abs().max() < 0.00501
+    assert torch.allclose(weight.sum(), torch.tensor(1.0))
+    assert torch.allclose(part.sum(0), received)
+
+
 def test_the_worked_example_of_the_positional_term_is_what_attention_computes():
     texts = [text_of(t) for t in drawing("positional").iter(f"{SVG}text")]
     q, k = (torch.tensor([pairs(t)[0] for t in texts if t.startswith(f"{x} = (")]) for x in "qk")

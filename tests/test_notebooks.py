@@ -92,6 +92,19 @@ def test_several_notebooks_run_at_once_and_the_first_failure_is_told(folder, cap
     assert printed(folder / "02_fail.ipynb") == ["2\n"]
 
 
+def test_a_notebook_that_sums_up_others_begins_when_they_are_done(folder, capsys):
+    (folder / "01_add.py").write_text((folder / "01_add.py").read_text() + "\nimport time; time.sleep(1)\n")
+    (folder / "00_sum.py").write_text(
+        '# %% tags=["parameters"]\nexecuted: str = "."  # folder\n\n# %%\nfrom pathlib import Path\n\n'
+        'print(Path(executed, "01_add.ipynb").is_file())\n'
+    )
+    assert run.main([]) == 0
+    assert [line.split()[0] for line in capsys.readouterr().out.splitlines()] == ["01_add", "00_sum"]
+    assert printed(folder / "00_sum.ipynb") == ["True\n"]
+    assert run.main(["00", "-o", str(folder / "out")]) == 0  # alone, it reads what is there
+    assert printed(folder / "out" / "00_sum.ipynb") == ["True\n"]
+
+
 def test_a_run_with_other_parameters_goes_to_the_folder_that_was_named(folder):
     (folder / "five.yaml").write_text("a: 5\n")
     assert run.main(["01_add", "-f", str(folder / "five.yaml"), "-o", str(folder / "out")]) == 0
