@@ -331,7 +331,8 @@ for task in shared:
 # The first figure of differences from the side of the plain network, a few seconds:
 #
 # ```bash
-# papermill notebooks/11_read_the_recorded_benchmark.ipynb out.ipynb -p reference mlp --cwd notebooks
+# papermill notebooks/11_read_the_recorded_benchmark.ipynb out.ipynb --cwd notebooks \
+#     -p reference mlp
 # ```
 #
 # Expect the same picture about another zero. Both rows of TxT have intervals that hold it, in survival and in PAM50. In
