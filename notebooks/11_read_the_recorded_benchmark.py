@@ -283,7 +283,7 @@ claims["five tasks beat survival alone"] = (
     STANDS[interval["verdict"]],
 )
 in_table_1 = scores[scores["metric"].isin(gx.scores.TABLE_1)]
-for name in ("txt", "txt-multitask", "omiembed"):
+for name in ("txt", "txt-multitask", "omiembed-multitask"):
     against = gx.comparison.differences(in_table_1, name).dropna()
     glue(f"against_{name}", against.to_dict("records"), display=False)
 verdicts = pd.DataFrame(claims, index=["paper, SCAN-B", "here, TCGA-BRCA", "verdict"]).T

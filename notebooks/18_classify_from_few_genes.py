@@ -237,7 +237,7 @@ for name, number in {
 }.items():
     glue(name, float(number), display=False)
 for name, table in {"tcga": best_rival, "demo": demo_best}.items():
-    intervals = table[["rival", "difference", "low", "high"]]
+    intervals = table[["rival", "difference", "low", "high"]].dropna()
     glue(f"against_best_{name}", intervals.to_dict("index"), display=False)
 
 # %% [markdown]
