@@ -58,6 +58,7 @@ def versions(root, names):
 # ----------------------------------------------------------------------------------------------- seeds
 
 
+@cache
 def chapters(root):
     """The sources of the notebooks, in their order."""
     return sorted((root / "notebooks").glob("[0-9][0-9]_*.py"))
@@ -95,8 +96,9 @@ def strings(path):
 
 
 def texts(code):
-    """Whole strings without an ending, and what f-strings have before their first brace."""
+    """Whole strings without an ending and figures of text, and what f-strings have before their first brace."""
     whole = {found.rpartition("/")[2].partition(".")[0] for found in re.findall(r'"([^"\n{]+)"', code)}
+    whole |= set(re.findall(r"recorded/(\w+)\.", code))
     return whole, set(re.findall(r'\bf"(?:[^"\n{]*/)?(\w+)_\{', code))
 
 
@@ -128,7 +130,7 @@ def readers(root, name):
     for path in chapters(root):
         whole, begun, *_ = strings(path)
         link = f"[{path.stem[:2]}](notebooks/{path.stem}.ipynb)"
-        if name in whole or f"recorded/{name}." in path.read_text(encoding="utf-8"):
+        if name in whole:
             named.append(link)
         elif any(first in whole | begun and last in whole for first, last in halves(name)):
             joined.append(link)

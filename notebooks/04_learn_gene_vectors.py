@@ -274,7 +274,7 @@ verdicts["verdict"].value_counts().unstack(fill_value=0).rename_axis(columns=Non
 #   vectors are trained along with them: it need not know in advance which genes belong together, it can see it in the
 #   patients. A network can help where patients are few or where genes share their weights.
 #
-# **The paper reports** that both controls lose, consistently across tasks. This is **not seen here**: no task of either
+# **The paper reports** that both controls lose, consistently across tasks. This **does not hold here**: no task of either
 # cohort tells them from node2vec, and their means are better at least as often as worse.
 #
 # **What to doubt.** This is the quick preset with sixteen numbers a gene, not eight layers with sixty-four. The

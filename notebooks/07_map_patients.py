@@ -102,7 +102,7 @@ plt.show()
 # which is chance.
 
 
-# %% tags=["nbval-ignore-output"]
+# %% tags=["hide-input", "nbval-ignore-output"]
 def neighbourhood(x):
     nearest = NearestNeighbors(n_neighbors=n_neighbours + 1).fit(x).kneighbors(x)[1]
     return nearest[:, 1:]  # the first is the patient herself
@@ -168,7 +168,8 @@ if (cohort, seed, preset, max_epochs, n_neighbours) == ("demo", 0, "quick", 0, 1
 # The same maps and counts for the real cohort, half a minute:
 #
 # ```bash
-# papermill notebooks/07_map_patients.ipynb out.ipynb -p cohort transbig --cwd notebooks
+# papermill notebooks/07_map_patients.ipynb out.ipynb --cwd notebooks \
+#     -p cohort transbig
 # ```
 #
 # Expect fewer dots and no clear groups: two receptor classes and three grades, in half as many patients. The model's

@@ -210,7 +210,8 @@ if (*settings_shown, max_epochs, repeated_epochs) == (
 # One layer of two heads, and shorter training of the models that lack a part:
 #
 # ```bash
-# papermill notebooks/08_ablate_parts.ipynb out.ipynb -p n_layers 1 -p n_heads 2 -p repeated_epochs 5 --cwd notebooks
+# papermill notebooks/08_ablate_parts.ipynb out.ipynb --cwd notebooks \
+#     -p n_layers 1 -p n_heads 2 -p repeated_epochs 5
 # ```
 #
 # Expect a smaller table in which either head "is missed" by two tasks, grade and receptor, as in the paper. Each loses

@@ -413,7 +413,8 @@ glue("largest", f"{count.max():,.0f}", display=False)
 # Deal the profiles in another way, and look at one split:
 #
 # ```bash
-# papermill notebooks/09_meet_the_rivals.ipynb out.ipynb -p n_splits 1 -p seed 1 --cwd notebooks
+# papermill notebooks/09_meet_the_rivals.ipynb out.ipynb --cwd notebooks \
+#     -p n_splits 1 -p seed 1
 # ```
 #
 # Expect the columns *as it is* to move a little, being another average, and the columns *dealt at random* to end near

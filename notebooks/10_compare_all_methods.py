@@ -255,11 +255,11 @@ if by_default and (n_genes, preset, max_epochs) == (30, "quick", 10):
 # At the default settings:
 #
 # - All 23 methods run on the same splits by one call, and each cell of the table is a score or says why it is none.
-# - At this size the methods without a network lead in subtype and age: thirty genes are few, and ten epochs are
-#   a quarter of what the networks are given elsewhere. The order is one of this lesson, not of the methods.
+# - At this size the methods without a network lead in subtype and age: thirty genes are few, and ten epochs are a quarter
+#   of what the networks are given elsewhere. The order is one of this lesson, not of the methods.
 # - With two splits and three tasks the critical difference is most of the scale, and not even the null model can be told
-#   from the best. A benchmark that wants to say who is
-#   best needs many splits for each task, and many cohorts for a ranking.
+#   from the best. A benchmark that wants to say who is best needs many splits for each task, and many cohorts for a
+#   ranking.
 #
 # **The paper reports** that TxT leads. In this lesson it leads in no task, but that **cannot be tested here**, with so
 # few genes, splits and epochs; {doc}`11_read_the_recorded_benchmark` tests it as far as a public cohort allows.

@@ -284,7 +284,7 @@ claims["five tasks beat survival alone"] = (
     STANDS[interval["verdict"]],
 )
 in_table_1 = scores[scores["metric"].isin(gx.scores.TABLE_1)]
-for name in ("txt", "txt-multitask", "omiembed"):
+for name in ("txt", "txt-multitask", "omiembed-multitask"):
     against = gx.comparison.differences(in_table_1, name).dropna()
     glue(f"against_{name}", against.to_dict("records"), display=False)
 verdicts = pd.DataFrame(claims, index=["paper, SCAN-B", "here, TCGA-BRCA", "verdict"]).T
@@ -332,7 +332,8 @@ for task in shared:
 # The first figure of differences from the side of the plain network, a few seconds:
 #
 # ```bash
-# papermill notebooks/11_read_the_recorded_benchmark.ipynb out.ipynb -p reference mlp --cwd notebooks
+# papermill notebooks/11_read_the_recorded_benchmark.ipynb out.ipynb --cwd notebooks \
+#     -p reference mlp
 # ```
 #
 # Expect the same picture about another zero. Both rows of TxT have intervals that hold it, in survival and in PAM50. In

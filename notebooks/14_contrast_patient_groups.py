@@ -411,6 +411,9 @@ recorded.groupby(["as", "core"])["gene"].nunique().unstack().rename_axis(
 )
 
 # %%
+pd.read_csv("recorded/patient_groups_tcga_brca.csv").round(3)
+
+# %%
 pd.read_csv("recorded/set_sources_tcga_brca.csv").fillna("").set_index(
     ["cluster", "read from"]
 )

@@ -197,6 +197,16 @@ for name, (arm, n) in {
     glue(name, float(interval.loc[(arm, n), "difference"]), display=False)
 intervals = restored[["difference", "low", "high"]]
 glue("restored", intervals.to_dict("index"), display=False)
+here = concordance.pivot(
+    index=["n_observed", "cancer", "seed"], columns="model", values="value"
+)
+here = here["+ anchors restored by GexBERT"] - here["observed only"]
+here = {
+    int(n): gx.comparison.paired_difference(part, 0 * part, test_ratio=0)
+    for n, part in here.groupby(level="n_observed")
+}
+here = pd.DataFrame(here).T[["difference", "low", "high"]]
+glue("restored_here", here.to_dict("index"), display=False)
 
 # %% [markdown]
 # ::::{admonition} Try it

@@ -497,8 +497,8 @@ glue("bias_low", float(calibration.loc[("low", "50%"), "mean error"]), display=F
 # ```
 #
 # The RMSE is a norm of the vector of errors, and a norm of an average is at most the average of the norms. Here it is
-# lower than either by itself, as neighbours err in other cells than the linear model: neighbours know groups of
-# patients, the Gaussian knows how genes go together. A mixture of Gaussians knows both.
+# lower than either by itself: neighbours, who know groups of patients, err in other cells than the Gaussian, which
+# knows how genes go together.
 # :::
 #
 # ## What was found

@@ -352,7 +352,8 @@ disk[list(names)].rename(columns=names).T.round(2)
 # One more number of genes in the first table, a few seconds:
 #
 # ```bash
-# papermill notebooks/23_measure_speed.ipynb out.ipynb -p genes "250 500 1000 2000" -p batch 1 --cwd notebooks
+# papermill notebooks/23_measure_speed.ipynb out.ipynb --cwd notebooks \
+#     -p genes "250 500 1000 2000" -p batch 1
 # ```
 #
 # Expect half of the stored numbers for half of the samples. With twice the genes the folded column doubles, and the
