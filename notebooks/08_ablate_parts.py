@@ -294,8 +294,8 @@ if (*settings_shown, max_epochs, repeated_epochs) == (
 #
 # At the default settings:
 #
-# - No head is seen to matter: removing one, or every head of a layer, or all attention there is, moves the scores by less than
-#   the choice of test patients does.
+# - No head is seen to matter: removing one, or every head of a layer, or all attention there is, moves the scores by
+#   less than the choice of test patients does.
 # - This model reads expression from the tokens. The paper's path, expression in the attention scores, could be
 #   switched off without loss.
 # - Trained with the paper's path alone, the model learns nothing here: its ranks are no better than chance, its

@@ -4,8 +4,9 @@
 # **Question.** On the same patients, the same genes and the same splits, which method is best at what?
 #
 # **The paper reports** {cite}`koo2025` that TxT is: on the SCAN-B breast cancers it leads in survival, subtype, grade,
-# age and tumour size, trained on all of them together (Table 1, in full S6; S7 for distant recurrence), on TARGET-AML
-# in survival and age (S8), on TCGA-BRCA in subtype (S9). But for OmiEmbed, rivals learn one task at a time.
+# age and tumour size, trained on all of them together (Table 1, in full S6), and on TCGA-BRCA in subtype (S9). For
+# distant recurrence (S7) and on TARGET-AML, survival and age (S8), it is first or second everywhere. But for OmiEmbed,
+# rivals learn one task at a time.
 #
 # **Method.** Every method of {doc}`the last chapter <09_meet_the_rivals>` by its name. A method that takes several tasks
 # as one model is listed twice, alone (`txt`) and together (`txt-multitask`). Each split gives the same 70 percent of

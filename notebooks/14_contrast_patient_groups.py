@@ -403,6 +403,10 @@ if record:
 # ---
 # Figure 5 of the paper, redrawn from 236 Luminal A test patients of TCGA.
 # ```
+#
+# How many genes are core genes of either cluster; then the p of the log-rank test between the clusters and, of hubs and
+# attractors, the core genes beside the 95 percent quantile of chance; then the sets they are enriched in, beside those
+# of expression:
 
 # %%
 recorded = pd.read_csv("recorded/core_genes_tcga_brca.csv")
@@ -518,10 +522,10 @@ glue("core_sets", of_attention["sets"].to_dict(), display=False)
 # - **Expression says the same, more plainly.** {glue:text}`n_differ` genes differ in expression between the clusters.
 #   How much a gene differs foretells whether it is a core gene with an area of {glue:text}`area_core:.2f`. The network
 #   showed nothing that a t-test would not have shown.
-# - **On Luminal A cancers of TCGA** survival does not differ between the clusters (log-rank p = 0.13 in the recorded
-#   figure). More than a hundred genes are core genes, far beyond chance, and no hallmark set is enriched in them: not
-#   the inflammatory response, not coagulation, not the mesenchymal transition. Most of these genes differ in
-#   expression too.
+# - **On Luminal A cancers of TCGA** survival is not seen to differ between the clusters (log-rank p = 0.13, recorded).
+#   More than a hundred genes are core genes, far beyond chance, and no hallmark set is enriched in them: not the
+#   inflammatory response, not coagulation, not the mesenchymal transition. Most of these genes differ in expression
+#   too.
 # - **Many small p values are no evidence here.** The clusters were made from what the model computes of a patient, and
 #   so is attention. They differ by construction, and chance is the wrong thing to hold them against.
 #

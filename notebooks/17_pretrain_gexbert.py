@@ -10,9 +10,10 @@
 # **The paper reports** that this captures how genes are co-expressed. It names the parts: a {term}`token` is the sum of
 # a learned vector of the gene and a learned vector of the *level* of its expression, or one for a missing value; every
 # step of the training draws a random subset of the genes of every patient; an *encoder*, layers of {term}`attention` as
-# in {doc}`02_build_txt`, reads it, and a {term}`decoder` restores what was hidden. What could be read of the paper
-# gives no sizes, no number of levels, no share of hidden genes, no loss, and does not say whether a hidden gene stands
-# in the encoder as missing or not at all. **All of that is assumed here**: every default of `GexBERTSettings` says so.
+# in {doc}`02_build_txt`, reads it, and a {term}`decoder` restores what was hidden. What could be read, its abstracts
+# and what others tell of it, gives no sizes, no number of levels, no share of hidden genes, no loss, and does not say
+# whether a hidden gene stands in the encoder as missing or not at all. **All of that is assumed here**: every default
+# of `GexBERTSettings` says so.
 #
 # **Method.** Build a token, train, and ask gene by gene what can be restored. In `demo-pan-cancer`, six simulated
 # cancer types, it is known what ties a gene to the others, so it is known, too, how well anybody could do.

@@ -4,8 +4,9 @@
 # **Question.** A panel of genes chosen at random misses those that tell about survival, the {term}`anchors <anchor
 # gene>`. Does it help to restore them from the panel, and is it the restoring that helps?
 #
-# **The paper reports** {cite}`jiang2025` that restored anchor genes improve survival prediction where few random
-# genes were measured, less and less as panels grow, and not at all where the panel was chosen for prognosis.
+# **The paper reports** {cite}`jiang2025` that restored anchor genes improve survival prediction: where few random genes
+# were measured, as its readers tell, less and less as panels grow, and not at all where the panel was chosen for
+# prognosis.
 #
 # **Method.** Anchors are the genes of smallest p in univariate Cox regressions on the training samples, those of the
 # panel left out. To restore a gene is to fill in the value that GexBERT expects for it, given the panel

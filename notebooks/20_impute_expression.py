@@ -6,8 +6,9 @@
 #
 # **The paper reports** {cite}`jiang2025` that GexBERT outperforms conventional imputation where much is missing: K
 # nearest neighbours {cite}`troyanskaya2001`, {term}`chained equations` (MICE) {cite}`vanbuuren2011` and deep
-# {term}`autoencoders <autoencoder>`. It hides cells of TCGA profiles completely at random ({term}`MCAR`). Its numbers
-# were not to be had. No rival among them is a linear model of all genes together, which is what missing values ask for.
+# {term}`autoencoders <autoencoder>`. By what others tell of it, it hides cells of TCGA profiles completely at random
+# ({term}`MCAR`). Its numbers were not to be had. No rival among them is a linear model of all genes together, which is
+# what missing values ask for.
 #
 # **Method.** The same hidden cells (one gene of one patient) for every method, scored on those cells alone, each gene
 # in standard deviations of its training values: on raw values even the gene's mean correlates closely with the truth,

@@ -7,12 +7,12 @@
 # **The paper reports** no times. Computational constraints, it says, limited it to a subset of the genes, and it asks for
 # attention that is local or hierarchical {cite}`koo2025`.
 #
-# **Method.** A textbook implementation was written from the equations (`tests/benchmarks/textbook.py`): attention and its
-# expression term are matrices of genes by genes, every task sends a {term}`backward pass` through everything, and
-# {term}`PCGrad` works on all parameters in one long vector. It shares weights, heads and losses with the package, so that
-# both compute the same, which a test holds. Both were then timed in one run on two cores, ahead of all other work of the
-# machine, each case in a process of its own, with `tests/benchmarks/test_speed.py`. This chapter shows why the package is
-# faster, and reads what was kept.
+# **Method.** A textbook implementation was written from the equations (`tests/benchmarks/textbook.py`): attention and
+# its expression term are matrices of genes by genes, every task sends a {term}`backward pass` through everything, and
+# {term}`PCGrad` works on all parameters in one long vector. It shares weights, heads and losses with the package, so
+# that both compute the same, which a test holds. Both were then timed in one run on two cores, ahead of all other work
+# of the machine, each case in a process of its own, with `tests/benchmarks/test_speed.py`. This chapter shows why the
+# package is faster, and reads what was kept.
 #
 # :::{admonition} After this chapter you can
 # :class: goals

@@ -80,9 +80,10 @@ print(f"{data.n_obs} patients, {splits[0][0].n_vars} genes, {len(sets)} gene set
 #
 # $$ \text{out}_i \approx \frac{\sum_w \phi_w(q'_i) \sum_j \phi_w(k'_j)\, v_j}{\sum_w \phi_w(q'_i) \sum_j \phi_w(k'_j)}, $$
 #
-# and the sums over $j$ are the same for every $i$. The parameters are those of full attention, and so one can ask how far
-# the approximation is from it: as a share of what attention gives, for 500 genes in four heads of 16, with weights as TxT
-# starts and with scores two and four times as large, as training may make them.
+# and the sums over $j$ are the same for every $i$: what all genes offer is added up once, and not once for each gene
+# that asks. The parameters are those of full attention, and so one can ask how far the approximation is from it: as a
+# share of what attention gives, for 500 genes in four heads of 16, with weights as TxT starts and with scores two and
+# four times as large, as training may make them.
 
 
 # %% tags=["hide-input"]

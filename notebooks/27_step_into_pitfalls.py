@@ -296,8 +296,9 @@ glue("ibs_weights_most", float(weights_alone.max()), display=False)
 # **What happens.** Only the shared part can be in conflict. The heads add to the length of a gradient and nothing to
 # its product with another, so the cut, which is divided by the length, comes out too small. With heads that hold $r$
 # times the squared length of the shared part $s$, the cut leaves $s_1 \cdot s_2\,(1 - 1/(1 + r))$, which is the share
-# $r / (1 + r)$ of the conflict. (Exercise 2 of chapter 5 derives it, with $r$ for the ratio of the lengths themselves.) Here are
-# two random gradients with a cosine of $-0.64$ in the shared part, and heads of growing size.
+# $r / (1 + r)$ of the conflict. (Exercise 2 of {doc}`05_combine_task_gradients` derives it, with $r$ for the ratio of
+# the lengths themselves.) Here are two random gradients with a cosine of $-0.64$ in the shared part, and heads of
+# growing size.
 
 # %%
 n_shared, cosine, rng = 500, -0.64, np.random.default_rng(seed)
