@@ -13,6 +13,7 @@ from docutils.statemachine import StringList
 from sphinx.util.docutils import SphinxDirective
 
 BOX = re.compile(r"^:{3,}\{admonition\} [^\n]+\n:class: (?P<kind>\w+)\n(?P<body>.*?)^:{3,}$", re.MULTILINE | re.DOTALL)
+DOC = re.compile(r"(\{doc\}`(?:[^`<]*<)?+)(?!/)")  # what stands before the name of a page beside the one it is said on
 
 
 def setup(app):
@@ -68,6 +69,8 @@ class Boxes(SphinxDirective):
         self.env.note_dependency("_toc.yml")
         body = nodes.tbody()
         for chapter in chapters(book):
+            if chapter.page == self.env.docname:
+                continue
             self.env.note_dependency(str(source_of(book / chapter.page)))
             body += self.row(chapter)
         widths = (26, 44, 30)
@@ -79,17 +82,12 @@ class Boxes(SphinxDirective):
         return [nodes.table("", group, classes=["boxes"])]
 
     def row(self, chapter):
-        number = re.match(r"notebooks/0?(\d+)_", chapter.page)
-        title = f"{number[1]}. {chapter.title}" if number else chapter.title
         exercises = [f"- {words}" for words in chapter.exercises] + ["- Try it"] * bool(chapter.tries)
+        folder = chapter.page.rpartition("/")[0] + "/" if "/" in chapter.page else ""
         made = nodes.row()
-        for text in (
-            [f"[{title}]({source_of(Path(chapter.page)).with_suffix('').as_posix()})"],
-            [f"- {goal}" for goal in chapter.goals],
-            exercises,
-        ):
+        for text in ([f"{{doc}}`/{chapter.page}`"], [f"- {goal}" for goal in chapter.goals], exercises):
             entry = nodes.entry()
-            text = [line.replace("{doc}`", "{doc}`notebooks/") if number else line for line in text]
+            text = [DOC.sub(rf"\1/{folder}", line) for line in text]
             self.state.nested_parse(StringList(text, source=chapter.page), 0, entry)
             made += entry
         return made

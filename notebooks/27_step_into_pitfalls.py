@@ -26,6 +26,7 @@ n_lucky: int = 30  # divisions in the section on luck
 max_epochs: int = 40  # of the one network that is trained
 
 # %%
+import textwrap
 import warnings
 
 import matplotlib.pyplot as plt
@@ -113,8 +114,9 @@ glue(
 #
 # **What this package does.** Everything that is fitted is fitted inside `fit(train, val)`. `gx.select_genes` reads
 # no label, and `gx.OnSelectedGenes` runs it anew on each training part. Tests change the patients outside of training and
-# ask that nothing moves, for every estimator there is: `test_leakage.py`: *samples outside training teach an estimator
-# nothing* and *samples outside training teach a step nothing*.
+# ask that nothing moves, for every estimator there is and every step of preparation:
+# `test_leakage.py`: *samples outside training teach an estimator nothing*;
+# `test_leakage.py`: *samples outside training teach a step nothing*.
 
 # %% [markdown]
 # ## 2. Events coded the other way round
@@ -173,7 +175,8 @@ for cohort in ("transbig", "demo"):
 
 # %%
 for (cohort, coding), messages in heard.items():
-    print(f"{cohort}, {coding}: {messages[0] if messages else 'nothing'}\n")
+    said = f"{cohort}, {coding}: {messages[0] if messages else 'nothing'}"
+    print(textwrap.fill(said, 82, subsequent_indent="    "))
 
 # %% [markdown]
 # It does not turn anything by itself, for it may be mistaken: where many patients were lost early, neither coding shows
@@ -184,7 +187,7 @@ status = demo.obs.assign(os_event=demo.obs["os_event"] + 1)
 try:
     os_.read(status)
 except ValueError as refusal:
-    print(refusal)
+    print(textwrap.fill(str(refusal), 82))
 
 # %% [markdown]
 # `test_events.py`: *known cohorts are right and their inverse is asked about where it shows*.
@@ -257,7 +260,7 @@ plt.show()
 # :::
 
 # %%
-by_rule.round(3)
+by_rule.round(3).rename_axis(index=None, columns=None)
 
 # %% tags=["hide-input", "nbval-ignore-output"]
 cox = by_rule.drop("null prediction")
@@ -277,15 +280,17 @@ glue("ibs_weights_most", float(weights_alone.max()), display=False)
 # at most {glue:text}`ibs_methods:.3f` apart. Most of that is the horizon. Over the whole follow-up the source of the
 # weights matters as well: taken from the test part instead of the training part, they move the ridge model's score by
 # {glue:text}`ibs_weights:.3f` in the mean over divisions, and by {glue:text}`ibs_weights_most:.3f` in one. At the end of
-# follow-up hardly anybody is left uncensored, and the few count many times. In Table 1 of the TxT paper neighbouring
-# methods differ by 0.002 to 0.010.
+# follow-up hardly anybody is left uncensored, and the few count many times. In Table 1 of the TxT paper most
+# methods lie 0.002 to 0.010 apart.
 #
 # **How to notice.** A score without a horizon and a source of its weights cannot be compared with any other. Within one
 # study, ask for the null prediction beside the rest: what counts is the distance from it.
 #
 # **What this package does.** `gx.evaluate` takes the weights from the training patients and a stated horizon, the 90th
 # percentile of their follow-up, and writes the `horizon` it used beside the scores. Without training patients it leaves
-# the score out: test labels must not weigh themselves. `test_metrics.py` compares it with scikit-survival.
+# the score out: test labels must not weigh themselves.
+# `test_metrics.py`: *the default horizon is the 90th percentile of training follow up*;
+# `test_metrics.py`: *brier score and auc equal scikit survival at every time*.
 
 # %% [markdown]
 # ## 4. Surgery on the heads
@@ -361,12 +366,13 @@ glue("surgery_strange", float(surgery.loc[8, "into the other head"]), display=Fa
 # it has no business: at $r = 8$ task 1 adds {glue:text}`surgery_strange:.3f` of task 2's own gradient to the head of
 # task 2.
 #
-# **How to notice.** Print the cosine of task gradients before and after. If after surgery it is still negative, something
-# was operated on that was not ill. `gx.interpret.gradient_cosines` gives both
-# ({doc}`05_combine_task_gradients` does so for a trained model).
+# **How to notice.** Print the cosines of the shared gradients before and after. If one is still negative after surgery,
+# something was operated on that was not ill. `gx.interpret.gradient_cosines` measures them below the heads or over all
+# parameters ({doc}`05_combine_task_gradients` does so for a trained model).
 #
 # **What this package does.** `multitask="pcgrad"` operates on `shared_parameters()`, `"pcgrad-fast"` on what the
-# heads read. The heads keep their own gradients: `test_multitask.py`, `test_conflict.py`.
+# heads read. The heads keep their own gradients:
+# `test_multitask.py`: *a head gets the gradient of its own loss and nothing else*.
 
 # %% [markdown]
 # ## 5. Odds for hazards, and the nearest edge
@@ -503,7 +509,9 @@ glue("late_gap_many", float(binned.loc[64, "survival too high by"]), display=Fal
 # come from a division by nearly nothing.
 #
 # **What this package does.** Risk is minus the area under the predicted curve, up to the longest training follow-up.
-# A time falls into the interval that contains it: `test_tasks.py`, `test_heads.py`.
+# A time falls into the interval that contains it.
+# `test_heads.py`: *decoded risk is minus the restricted mean and higher is worse*;
+# `test_tasks.py`: *a time falls into the interval that contains it*.
 
 # %% [markdown]
 # ## 6. One division is luck
@@ -557,16 +565,18 @@ glue("luck_least", float(-difference.min()), display=False)
 # %% [markdown]
 # The same model scores from {glue:text}`luck_low:.2f` to {glue:text}`luck_high:.2f`, depending on who is in the test part.
 # Components win in {glue:text}`luck_wins:.0%` of the divisions, by {glue:text}`luck_most:.2f` at best; in
-# {glue:text}`luck_equal:.0%` all components are kept and the two models are one; in the others genes win, by
+# {glue:text}`luck_equal:.0%` the two say the same; in the others genes win, by
 # {glue:text}`luck_least:.2f` at best. The interval over all divisions holds zero. Published signatures have
-# been undone in this way: divided again and again, most no longer told more than chance {cite}`michiels2005`.
+# been undone in this way: of seven large studies, divided again and again, five told no more than chance
+# {cite}`michiels2005`.
 #
 # **How to notice.** Ask for the number of divisions, and whether they were drawn before or after the results. Differences
 # have to be taken division by division, and their interval has to allow for training parts that overlap
 # {cite}`nadeau2003`.
 #
 # **What this package does.** `gx.splits.split_table` writes divisions down, `gx.comparison.differences` gives the
-# interval and a verdict, and "not decided" is one of three: `test_comparison.py`.
+# interval and a verdict, and "not decided" is one of three.
+# `test_comparison.py`: *the correction keeps its level on overlapping splits where the plain test does not*.
 
 # %% [markdown]
 # ## 7. Stopping for one task
@@ -624,7 +634,9 @@ glue("stop_mean", float(kept.loc["mean", "dmfs"]), display=False)
 # whose loss has become no number at all counts as improved, and replaces the best one.
 #
 # **What this package does.** Every loss is measured against its task's null prediction, and training follows the mean
-# over tasks. A loss that is no number stops the training and is never kept: `test_training.py`.
+# over tasks. A loss that is no number stops the training and is never kept.
+# `test_training.py`: *the step follows the mean over tasks unless told otherwise*;
+# `test_training.py`: *a loss that stops being finite never reaches the kept weights*.
 
 # %% [markdown]
 # What this chapter claims is checked whenever it runs at its default settings:
