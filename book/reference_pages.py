@@ -12,6 +12,7 @@ import importlib
 import inspect
 import io
 import os
+import pprint
 import sys
 import tokenize
 from collections.abc import Iterable, Iterator
@@ -96,7 +97,8 @@ def said_of(name: str) -> str:
     module = importlib.import_module(name.rpartition(".")[0])
     inner = (part for part in vars(module).values() if inspect.ismodule(part) and part.__name__.startswith("gexcore."))
     constant = name.rpartition(".")[2]
-    return next(filter(None, (comments(part).get(constant, "") for part in (module, *inner))), "")
+    said = next(filter(None, (comments(part).get(constant, "") for part in (module, *inner))), "")
+    return f"{said[:1].upper()}{said[1:]}." if said else ""
 
 
 def _members(cls: type) -> list[str]:
@@ -129,7 +131,9 @@ class Objects(SphinxDirective):
             summary = extract_summary(doc.splitlines(), self.state.document)
             table += [f"   * - :py:obj:`{name.removeprefix('gexcore.')} <{name}>`", f"     - {summary}"]
             if is_constant:
-                bodies += [f".. py:data:: {name}", "", f"   {doc}", ""]
+                value = pprint.pformat(thing, width=84, sort_dicts=False).splitlines()
+                bodies += [f".. py:data:: {name}", "", f"   {doc}", "", "   .. code-block:: python", ""]
+                bodies += [*(f"      {line}" for line in value), ""]
                 continue
             kind = "class" if inspect.isclass(thing) else "function"
             kind = "exception" if kind == "class" and issubclass(thing, Exception) else kind
@@ -221,18 +225,19 @@ class Settings(SphinxDirective):
         for row in settings_of(model):
             cells = [nodes.literal("", row["setting"]), nodes.Text(row["meaning"])]
             cells += [nodes.literal("", row[column]) for column in values]
-            cells += [nodes.inline("", row["provenance"], classes=["provenance"]), nodes.Text(row["source"])]
+            source = f" · {row['source']}" if row["source"] else ""
+            cells.append(nodes.inline("", "", nodes.strong("", row["provenance"]), nodes.Text(source)))
             body.append(cells)
-        return [_table(["setting", "meaning", *values, "provenance", "source"], body, "settings")]
+        return [_table(["setting", "meaning", *values, "provenance"], body, "settings")]
 
 
 # ---------------------------------------------------------------------------------------------- commands
 
 
 def help_of(words: Iterable[str]) -> str:
-    """What ``gexcore WORDS --help`` prints on a terminal of 100 columns."""
+    """What ``gexcore WORDS --help`` prints on a terminal of 88 columns."""
     printed = io.StringIO()
-    terminal = patch.dict(os.environ, COLUMNS="100", NO_COLOR="1")
+    terminal = patch.dict(os.environ, COLUMNS="88", NO_COLOR="1")
     with terminal, contextlib.redirect_stdout(printed), contextlib.suppress(SystemExit):
         cli.main([*words, "--help"])
     return printed.getvalue()
@@ -256,11 +261,11 @@ def setup(app: Sphinx) -> dict[str, bool]:
     for extension in ("sphinx.ext.autodoc", "sphinx.ext.napoleon"):
         app.setup_extension(extension)
     app.config.napoleon_google_docstring = False
-    app.config.napoleon_use_ivar = True  # attributes are a list, not objects of their own
+    app.config.napoleon_custom_sections = [("Attributes", "params_style")]  # a list, not objects of their own
     app.config.napoleon_use_rtype = False
     app.config.autodoc_typehints = "none"  # docstrings say more than types
     app.config.autodoc_member_order = "bysource"
-    app.config.autodoc_preserve_defaults = True
+    app.config.autodoc_use_type_comments = False  # there are none, and looking for them takes time
     app.config.toc_object_entries_show_parents = "hide"
     app.connect("autodoc-process-docstring", describe_fields, priority=400)  # before napoleon reads the sections
     for name, directive in (("objects", Objects), ("settings", Settings), ("command", Command)):

@@ -21,7 +21,7 @@ from .cohort import as_cohort
 from .tables import read_table
 from .tasks import Task, check_tasks, first_ids
 
-PARTS = ("train", "val", "test")  # of a split, in this order
+PARTS = ("train", "val", "test")  # the parts of a split, in order
 _DRAWS = 100  # random divisions of the groups, of which the best balanced is taken
 
 

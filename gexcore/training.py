@@ -33,7 +33,7 @@ Losses = Mapping[str, tuple[Tensor, int]]
 class TrainingSettings:
     """How a model is trained; the defaults are those of the published TxT code."""
 
-    learning_rate: float = 1e-4  # Adam
+    learning_rate: float = 1e-4  # of Adam
     weight_decay: float = 0.0  # decoupled (AdamW), of matrices only; 0 is plain Adam
     batch_size: int = 64  # samples of a step
     max_epochs: int = 1000  # fewer where patience ends first

@@ -119,7 +119,7 @@ def test_every_command_has_its_help_on_the_page(capsys):
 
 
 def test_the_help_on_the_page_is_what_the_command_prints(capsys, monkeypatch):
-    monkeypatch.setenv("COLUMNS", "100")
+    monkeypatch.setenv("COLUMNS", "88")
     with pytest.raises(SystemExit):
         main(["train", "--help"])
     assert pages.help_of(["train"]) == capsys.readouterr().out
