@@ -4,26 +4,28 @@ TxT predicts survival together with clinical features from bulk expression; GexB
 measured. ``import gexcore as gx`` reaches everything a notebook needs. The modules tell the story from the ground up;
 each imports only from floors below its own:
 
-1. ``tasks`` what is predicted; ``tables`` files; ``losses``; ``multitask`` several gradients, one step;
-   ``attention`` conditioned on expression; ``transformer`` over any panel; ``checkpoint`` one file per model;
-   ``identifiers`` what kind of name a gene has; ``units`` of follow-up
-2. ``cohort`` everything becomes one AnnData; ``gene_tables`` from identifiers to symbols; ``scaling``; ``levels`` of
+1. ``tables`` read; ``files`` written whole or not at all; ``identifiers`` what kind of name a gene has; ``units`` of
+   follow-up
+2. ``tasks`` what is predicted; ``losses``; ``multitask`` several gradients, one step; ``attention`` conditioned on
+   expression; ``transformer`` over any panel; ``checkpoint`` one file per model; ``streams`` of training samples;
+   ``parallel`` processes of one training
+3. ``cohort`` everything becomes one AnnData; ``gene_tables`` from identifiers to symbols; ``scaling``; ``levels`` of
    expression; ``network`` gene vectors from STRING; ``gaussian`` restores missing genes in closed form; ``heads`` from
    gene vectors to predictions; ``resume``
-3. ``simulate`` cohorts with known truth; ``genes`` chosen, aligned, harmonised; ``splits``;
+4. ``simulate`` cohorts with known truth; ``genes`` chosen, aligned, harmonised; ``splits``;
    ``coexpression`` gene vectors from the samples; ``mixture`` the linear path; ``training``
-4. ``estimator`` fits networks to tasks; ``restorer`` the network of GexBERT; ``preprocessing`` from the files of a
+5. ``estimator`` fits networks to tasks; ``restorer`` the network of GexBERT; ``preprocessing`` from the files of a
    cohort to the table a model is trained on; ``sources`` known cohorts, networks and gene sets, those of the public
    fetched
-5. ``txt`` the one model; ``baselines`` its rivals; ``pretraining`` by hiding genes; ``metrics`` one tidy score table;
+6. ``txt`` the one model; ``baselines`` its rivals; ``pretraining`` by hiding genes; ``metrics`` one tidy score table;
    ``imputation`` cells hidden and restored
-6. ``gexbert`` the other one; ``comparison`` what repeated splits say; ``panels`` of few genes; ``anchors`` restored
+7. ``gexbert`` the other one; ``comparison`` what repeated splits say; ``panels`` of few genes; ``anchors`` restored
    for survival
-7. ``finetuning`` joins the two; ``interpret`` what a model has learned; ``ranks`` over many cohorts and tasks;
+8. ``finetuning`` joins the two; ``interpret`` what a model has learned; ``ranks`` over many cohorts and tasks;
    ``scores`` of a benchmark; ``methods`` of the two papers by name
-8. ``bench`` compares them on the same splits; ``plots`` every figure; ``models`` read from their files
-9. ``report`` one page of html
-10. ``cli`` the command line
+9. ``bench`` compares them on the same splits; ``plots`` every figure; ``models`` read from their files
+10. ``report`` one page of html
+11. ``cli`` the command line
 """
 
 from . import (
@@ -38,6 +40,7 @@ from . import (
     metrics,
     network,
     panels,
+    parallel,
     plots,
     preprocessing,
     ranks,
@@ -103,6 +106,7 @@ __all__ = [
     "metrics",
     "network",
     "panels",
+    "parallel",
     "plots",
     "preprocessing",
     "ranks",

@@ -30,6 +30,7 @@ from tqdm import tqdm
 
 from .cohort import as_cohort
 from .comparison import over_splits
+from .files import write_file
 from .genes import OnSelectedGenes
 from .imputation import Meter
 from .methods import METHODS, Context, Method, Tuned
@@ -241,14 +242,8 @@ def _read(path: Path) -> pd.DataFrame:
 def _keep(path: Path, table: pd.DataFrame, description: dict[str, Any]) -> None:
     """Write both files of a shard, the table last and in a single step: where it stands, all is there."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    _write(path.with_suffix(".json"), json.dumps(description | this_run(), indent=1) + "\n")
-    _write(path, table.to_csv(index=False, lineterminator="\n"))
-
-
-def _write(path: Path, text: str) -> None:
-    part = path.with_name(path.name + ".part")
-    part.write_text(text, encoding="utf-8")
-    part.replace(path)
+    write_file(path.with_suffix(".json"), json.dumps(description | this_run(), indent=1) + "\n")
+    write_file(path, table.to_csv(index=False, lineterminator="\n"))
 
 
 def _kept(path: Path, made_from: dict[str, Any]) -> pd.DataFrame:

@@ -1,29 +1,28 @@
-"""One file per model, fitted or in training: tensors and JSON in safetensors, written whole or not at all."""
+"""One file per model, fitted or in training: tensors and JSON in safetensors, written whole or not at all.
+
+The same content gives the same bytes. A checksum over all of it tells a file that was damaged or edited from the one
+that was written, which safetensors alone does not.
+"""
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
-import tempfile
 from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
+from .files import write_file
+
 FORMAT = 1  # raised when a reader of the old layout would misread the new one
-
-
-def check_folder(path: str | os.PathLike) -> Path:
-    """The path of a file that is to be written; refused where its folder does not exist."""
-    path = Path(path)
-    if not path.parent.is_dir():
-        message = f"not saved: there is no folder {path.parent}"
-        raise FileNotFoundError(message)
-    return path
+_KEY = "gexcore"  # the one entry of the file's metadata: of several the order would differ between two writings
 
 
 def write_checkpoint(
@@ -40,27 +39,11 @@ def write_checkpoint(
     if bad:
         message = f"not saved: {len(bad)} tensors hold NaN, first {bad[0]!r}"
         raise FloatingPointError(message)
+    tensors = {name: t.detach().cpu().contiguous() for name, t in tensors.items()}
     description = {"kind": kind, "format": FORMAT, "gexcore": version("gexcore"), "torch": torch.__version__}
-    metadata = {
-        name: json.dumps(value, default=lambda number: number.tolist())
-        for name, value in {**description, "config": config}.items()
-    }
-    content = save({name: t.detach().cpu().contiguous() for name, t in tensors.items()}, metadata)
-    path = check_folder(path)
-    umask = os.umask(0)
-    os.umask(umask)
-    descriptor, draft = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(draft).chmod(0o666 & ~umask)  # drafts are private, a model file is as public as any other
-        Path(draft).replace(path)
-    except BaseException:
-        Path(draft).unlink(missing_ok=True)
-        raise
-    return path
+    description |= {"config": _as_json(config)}
+    description |= {"checksum": _checksum(description, tensors)}
+    return write_file(path, save(tensors, {_KEY: json.dumps(description)}))
 
 
 def read_checkpoint(path: str | os.PathLike, kind: str) -> tuple[dict[str, Tensor], dict]:
@@ -68,36 +51,57 @@ def read_checkpoint(path: str | os.PathLike, kind: str) -> tuple[dict[str, Tenso
 
     Raises
     ------
+    FileNotFoundError
+        No such file.
     ValueError
-        Not a whole safetensors file, not written by gexcore, another kind of model, or a newer format.
+        Not a whole safetensors file, not written by gexcore, another kind of model, a newer format, or other bytes than
+        were written.
     """
-    metadata, tensors = _read(path)
-    if metadata["kind"] != kind:
-        message = f"{path} holds a {metadata['kind']} model, not {kind}"
+    description, tensors = _read(path, whole=True)
+    if description.pop("checksum", None) != _checksum(description, tensors):
+        message = f"{path} is not what gexcore wrote: it is damaged or was edited; take a copy of it, or train again"
         raise ValueError(message)
-    return tensors, metadata["config"]
+    if description["kind"] != kind:
+        message = f"{path} holds a {description['kind']} model, not {kind}"
+        raise ValueError(message)
+    return tensors, description["config"]
 
 
 def read_kind(path: str | os.PathLike) -> str:
-    """The kind of model that a file holds, refused as by :func:`read_checkpoint`."""
-    return _read(path)[0]["kind"]
+    """The kind of model that a file says it holds; what is no model file is refused as by :func:`read_checkpoint`."""
+    return _read(path, whole=False)[0]["kind"]
 
 
-def _read(path: str | os.PathLike) -> tuple[dict, dict[str, Tensor]]:
+def _read(path: str | os.PathLike, *, whole: bool) -> tuple[dict[str, Any], dict[str, Tensor]]:
     if not Path(path).is_file():
         message = f"no model file at {path}"
         raise FileNotFoundError(message)
     try:
         with safe_open(path, framework="pt") as file:
-            metadata = {name: json.loads(value) for name, value in (file.metadata() or {}).items()}
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
+            description = json.loads((file.metadata() or {}).get(_KEY, "null"))
+            tensors = {name: file.get_tensor(name) for name in file.keys()} if whole else {}  # noqa: SIM118 (no mapping)
     except (SafetensorError, json.JSONDecodeError) as error:
-        message = f"{path} is not a whole model file ({error}); it may be cut short or of another program"
+        message = f"{path} is not a whole model file; it may be cut short or of another program"
         raise ValueError(message) from error
-    if not {"kind", "format", "config"} <= metadata.keys():
+    kinds = {"kind": str, "format": int, "config": dict}
+    known = description if isinstance(description, dict) else {}
+    if not all(isinstance(known.get(name), kind) for name, kind in kinds.items()):
         message = f"{path} is a safetensors file, but not one written by gexcore"
         raise ValueError(message)
-    if metadata["format"] > FORMAT:
-        message = f"{path} was written by gexcore {metadata['gexcore']}, a newer version; this one cannot read it"
+    if known["format"] > FORMAT:
+        message = f"{path} was written by gexcore {known.get('gexcore')}, a newer version; this one cannot read it"
         raise ValueError(message)
-    return metadata, tensors
+    return known, tensors
+
+
+def _as_json(config: Mapping) -> dict[str, Any]:
+    """As a file gives it back: numbers of numpy become plain ones, tuples lists, keys text."""
+    return json.loads(json.dumps(config, default=lambda number: number.tolist()))
+
+
+def _checksum(description: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> str:
+    layout = {name: [str(t.dtype), list(t.shape)] for name, t in sorted(tensors.items())}
+    digest = hashlib.blake2b(json.dumps([description, layout]).encode(), digest_size=16)
+    for name in layout:
+        digest.update(tensors[name].reshape(-1).view(torch.uint8).numpy())
+    return digest.hexdigest()

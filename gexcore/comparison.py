@@ -272,7 +272,7 @@ def paired_difference(a: pd.Series, b: pd.Series, *, test_ratio: float, level: f
     -------
     dict
         ``difference``, ``low``, ``high`` (interval at ``level``), ``p`` (two-sided), ``splits``; interval and p are NaN
-        with fewer than two splits or where all differences are equal.
+        with fewer than two splits or where all differences are equal up to rounding.
     """
     row = corrected_t((a - b).to_frame().T, test_ratio=test_ratio, level=level).iloc[0]
     values = {"difference": row["mean"]} | {name: row[name] for name in ("low", "high", "p")}
@@ -295,8 +295,10 @@ def corrected_t(differences: pd.DataFrame, *, test_ratio: float, level: float = 
         mean, low, high, p, splits; a row per comparison.
     """
     mean, n = differences.mean(axis=1), differences.count(axis=1)
+    spread = differences.max(axis=1) - differences.min(axis=1)
+    alike = spread <= 1e-12 * differences.abs().max(axis=1)  # 0.7 - 0.6 and 0.8 - 0.7 differ by rounding alone
     error = np.sqrt(differences.var(axis=1, ddof=1) * (1 / n.where(n > 0) + test_ratio))
-    error = error.where(error > 0)  # with one split, or where all say the same, there is none
+    error = error.where(~alike)  # with one split, or where all say the same, there is none
     half = error * stats.t.ppf((1 + level) / 2, n - 1)
     p = 2 * stats.t.sf(mean.abs() / error, n - 1)
     return pd.DataFrame({"mean": mean, "low": mean - half, "high": mean + half, "p": p, "splits": n})

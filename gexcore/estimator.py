@@ -9,8 +9,9 @@ from __future__ import annotations
 import copy
 import math
 import operator
+import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from numbers import Integral, Real
 from os import PathLike
@@ -24,11 +25,15 @@ from torch import Tensor, nn
 
 from .checkpoint import read_checkpoint, write_checkpoint
 from .cohort import as_cohort
+from .cohort.backed import drawn, load_rows
+from .cohort.checks import refuse_overlap, refuse_unfitted
+from .cohort.tally import rows_together
 from .genes import align_genes
 from .heads import Head, decode, losses_against_null
 from .multitask import STRATEGIES, choose_strategy
+from .parallel import OneProcess, choose_processes
 from .scaling import Scaler
-from .tasks import Prediction, Target, Task, check_tasks, first_ids, target_from_dict, target_to_dict
+from .tasks import CohortWarning, Prediction, Target, Task, check_tasks, target_from_dict, target_to_dict
 from .training import TrainingSettings, batches, choose_device, choose_settings, seeded
 from .training import train as run_training
 
@@ -163,6 +168,7 @@ class NeuralEstimator:
     module_class: ClassVar[Callable[..., MultitaskModule]]
     settings_class: ClassVar[type[NeuralSettings]] = NeuralSettings
     presets: ClassVar[Mapping[str, Mapping]] = {"paper": {}}
+    in_phases: ClassVar[bool] = False  # several trainings in a row, which one device carries out
 
     def __init__(
         self, tasks: Task | Sequence[Task], *, preset: str = "paper", seed: int = 0, device: str = "auto", **settings
@@ -224,7 +230,16 @@ class NeuralEstimator:
 
     # ------------------------------------------------------------------------------------------ fitting
 
-    def fit(self, train: AnnData, val: AnnData | None = None, *, checkpoint: str | PathLike | None = None) -> Self:
+    def fit(
+        self,
+        train: AnnData,
+        val: AnnData | None = None,
+        *,
+        checkpoint: str | PathLike | None = None,
+        devices: int = 1,
+        num_nodes: int = 1,
+        strategy: str = "ddp",
+    ) -> Self:
         """Train on one cohort, stopping early on another.
 
         Everything that is fitted (scaling, classes, time grids) comes from ``train``; ``val`` only chooses the epoch.
@@ -235,12 +250,20 @@ class NeuralEstimator:
             Anything :func:`gexcore.read_cohort` reads. Without ``val`` all ``max_epochs`` are trained.
         checkpoint : path, optional
             Written after every epoch; the same call later goes on where it was broken off, to the same bits.
+        devices, num_nodes : int
+            Devices of each machine, and machines: GPUs, or processes on a CPU. Their processes share the rows of every
+            batch (``batch_size`` in all) and take one step together, which is that of one device but for rounding and
+            for what dropout draws. The first one starts the script anew for every other, unless torchrun or srun has.
+        strategy : {"ddp"}
+            Every process holds the whole network (distributed data parallel).
         """
-        train, val = as_cohort(train), None if val is None else as_cohort(val)
-        if val is not None and (both := train.obs_names.intersection(val.obs_names)).size:
-            message = f"{both.size} samples are in the training and the validation cohort, first {first_ids(both)}"
-            raise ValueError(message)
         device = choose_device(self.device)
+        processes = choose_processes(device, devices=devices, num_nodes=num_nodes, strategy=strategy)
+        if self.in_phases and processes.n > 1:
+            message = f"{type(self).__name__} trains in phases, for one device: leave out devices and num_nodes"
+            raise ValueError(message)
+        train, val = as_cohort(train), None if val is None else as_cohort(val, backed=True)
+        refuse_overlap(train, val)
         model = copy.copy(self)  # a fit that breaks off leaves this one as it was
         model.genes_ = model.choose_genes(train.var_names)
         model.fit_inputs(align_genes(train, model.genes_))
@@ -249,24 +272,26 @@ class NeuralEstimator:
         if validation and all(label[:, 0].isnan().all() for label in validation[-len(self.tasks) :]):
             message = f"none of the {val.n_obs} validation samples has a label, so nothing can say when to stop"
             raise ValueError(message)
-        with seeded(self.seed, device):
+        processes.launch()
+        with seeded(self.seed, processes.device):
             model.module_ = model.build_module(model.genes_, model.targets_)
-            model.history_ = model.train_module(data, validation, device=device, checkpoint=checkpoint)
+            model.history_ = model.train_module(data, validation, processes=processes, checkpoint=checkpoint)
         vars(self).update(vars(model))
         return self
 
     def train_module(
-        self, data: Tensors, validation: Tensors | None, *, device: torch.device, checkpoint: str | PathLike | None
+        self, data: Tensors, validation: Tensors | None, *, processes: OneProcess, checkpoint: str | PathLike | None
     ) -> pd.DataFrame:
-        """Train ``module_`` in place on inputs and the labels of each task; the history."""
+        """Train ``module_`` in place, on ``processes.device``, on inputs and the labels of each task; the history."""
         s, module = self.settings, self.module_
         shared = [p for p in module.shared_parameters() if p.requires_grad]
         combined = s.multitask if shared else "equal"  # heads are never in conflict with each other
-        strategy = choose_strategy(combined, [t.name for t in self.tasks], shared)
-        losses = losses_against_null(module.heads, self.targets_, data[1:], meet=strategy.meet)
-        how = {"device": device, "generator": np.random.default_rng(self.seed), "label": type(self).__name__}
-        how |= {"strategy": strategy, "checkpoint": checkpoint}
-        return run_training(module.to(device), losses, data, validation, s, **how)
+        strategy = choose_strategy(combined, [t.name for t in self.tasks], shared, total=processes.total)
+        spread = {"meet": strategy.meet, "share": processes.share}
+        losses = losses_against_null(module.heads, self.targets_, data[1:], **spread)
+        how = {"device": processes.device, "processes": processes, "generator": np.random.default_rng(self.seed)}
+        how |= {"label": type(self).__name__, "strategy": strategy, "checkpoint": checkpoint}
+        return run_training(module.to(processes.device), losses, data, validation, s, **how)
 
     # --------------------------------------------------------------------------------------- predicting
 
@@ -292,42 +317,61 @@ class NeuralEstimator:
         dict
             Task name to :class:`SurvivalPrediction`, :class:`ClassPrediction` or :class:`ValuePrediction`.
         """
-        cohort = as_cohort(cohort)
-        inputs = self.read(cohort, harmonise=harmonise, min_coverage=min_coverage)
-        scores = self._batched(self.module_.forward, inputs)
+        cohort = as_cohort(cohort, backed=True)
+        scores = self._batched(self.fitted_module().forward, self._parts(cohort, harmonise, min_coverage), cohort.n_obs)
         return {t.task.name: decode(t, s, cohort.obs_names) for t, s in zip(self.targets_, scores, strict=True)}
 
     def embed(self, cohort: AnnData, *, harmonise: str | None = None, min_coverage: float = 0.5) -> pd.DataFrame:
         """What all heads read, a DataFrame samples x P; arguments as in :meth:`predict`."""
-        cohort = as_cohort(cohort)
-        inputs = self.read(cohort, harmonise=harmonise, min_coverage=min_coverage)
-        (embedded,) = self._batched(lambda batch: [self.module_.embed(batch)], inputs)
+        cohort, embed = as_cohort(cohort, backed=True), self.fitted_module().embed
+        (embedded,) = self._batched(
+            lambda batch: [embed(batch)], self._parts(cohort, harmonise, min_coverage), cohort.n_obs
+        )
         return pd.DataFrame(embedded.numpy(), index=cohort.obs_names)
 
     def fitted_module(self) -> MultitaskModule:
         """The trained network; refused before :meth:`fit`."""
-        if not hasattr(self, "module_"):
-            message = f"this {type(self).__name__} is not fitted yet: call fit(train, val) first"
-            raise RuntimeError(message)
+        refuse_unfitted(self, "module_")
         return self.module_
 
     def read(self, cohort: AnnData, *, harmonise: str | None = None, min_coverage: float = 0.5) -> Tensor:
         """What the fitted network is given of a cohort, samples first; arguments as in :meth:`predict`."""
         self.fitted_module()
-        expression = align_genes(as_cohort(cohort), self.genes_, min_coverage=min_coverage)
+        expression = align_genes(as_cohort(cohort, backed=True), self.genes_, min_coverage=min_coverage)
         if harmonise is not None:
             expression = self.scaler_.harmonise(expression, harmonise)
         self.scaler_.check_range(expression)
         return self.inputs(expression)
 
-    def _batched(self, function: Callable, inputs: Tensor) -> list[Tensor]:
-        """Each result of ``function`` for all samples, computed batch by batch."""
+    def _parts(self, cohort: AnnData, harmonise: str | None, min_coverage: float) -> Iterator[Tensor]:
+        """Inputs of a cohort; of a large one part by part, its genes and scale judged by samples of all parts."""
+        size = rows_together(len(self.genes_))
+        if cohort.n_obs <= size or harmonise is not None:  # which looks at all samples
+            yield self.read(cohort, harmonise=harmonise, min_coverage=min_coverage)
+            return
+        self.read(load_rows(cohort, drawn(cohort.n_obs, size, self.seed)), min_coverage=min_coverage)
+        for start in range(0, cohort.n_obs, size):
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", CohortWarning)  # said of the samples drawn
+                part = load_rows(cohort, np.arange(start, min(start + size, cohort.n_obs)), genes=self.genes_)
+                expression = align_genes(part, self.genes_, min_coverage=min_coverage)
+            yield self.inputs(expression)
+
+    def _batched(self, function: Callable, parts: Iterable[Tensor], n: int) -> list[Tensor]:
+        """Each result of ``function`` for all n samples of the parts, computed batch by batch."""
         device = choose_device(self.device)
         self.module_.to(device).eval()  # not in inference mode: weights moved there could not be differentiated again
-        slices = batches(len(inputs), self.settings.batch_size)
+        size, results, done = self.settings.batch_size, [], 0
         with torch.inference_mode():
-            batched = [[result.float().cpu() for result in function(inputs[s].to(device))] for s in slices]
-        return [torch.cat(parts) for parts in zip(*batched, strict=True)]
+            for inputs in parts:
+                for s in batches(len(inputs), size):
+                    batch = [result.float().cpu() for result in function(inputs[s].to(device))]
+                    # In one piece: small results kept between large temporaries would leave holes in the heap.
+                    results = results or [result.new_empty(n, *result.shape[1:]) for result in batch]
+                    for whole, result in zip(results, batch, strict=True):
+                        whole[done : done + len(result)] = result
+                    done += len(batch[0])
+        return results
 
     # ------------------------------------------------------------------------------------------- saving
 

@@ -237,8 +237,11 @@ def _mixture(scores: np.ndarray, centres: np.ndarray) -> tuple[float, np.ndarray
     """Log-likelihood but for a constant, and shares (N, K), of the mixture that is reached from these centres."""
     prior = 20 * np.eye(scores.shape[1])  # twenty samples of unit covariance keep a small group from collapsing
     fits = -0.5 * ((scores[:, None] - centres) ** 2).sum(axis=2)
+    share = np.zeros_like(fits)
     for _ in range(50):
-        share = softmax(fits, axis=1)
+        before, share = share, softmax(fits, axis=1)
+        if np.array_equal(before, share):  # to the bit, as groups far apart soon are: nothing will move any more
+            break
         for j, weight in enumerate(share.T):
             size = weight.sum() + 1e-12
             off = scores - weight @ scores / size

@@ -1,12 +1,15 @@
-"""Which genes a model reads: chosen by variance, aligned by name, brought to the scale of another cohort.
+"""Which genes a model reads: chosen by variance, divided among sets, aligned by name, brought to the scale of another
+cohort.
 
 Shapes: N samples, G genes.
 """
 
 from __future__ import annotations
 
+import math
 import os
 import warnings
+import zlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -15,9 +18,14 @@ import numpy as np
 import pandas as pd
 
 from .cohort import as_cohort
+from .cohort.backed import drawn, load
+from .cohort.checks import refuse_unfitted
 from .scaling import Scaler
 from .tables import read_gene_sets
-from .tasks import CohortWarning, Prediction, first_ids
+from .tasks import CohortWarning, Prediction, counted, first_ids
+
+_DRAWN = 2000  # samples of a cohort on disk that its genes are chosen by
+_BLOCK = 1024  # genes looked at together
 
 
 def select_genes(
@@ -33,7 +41,8 @@ def select_genes(
     Parameters
     ----------
     cohort : AnnData or DataFrame
-        Training samples, on a log scale; scaled to equal variance, all genes vary alike (a warning says so).
+        Training samples, on a log scale; scaled to equal variance, all genes vary alike (a warning says so). Of a
+        cohort on disk (``read_cohort(path, backed=True)``) 2000 samples are read, drawn by chance and always the same.
     n : int
         How many genes; all there are if they are fewer.
     gene_sets : mapping or path of a .gmt file, optional
@@ -54,27 +63,25 @@ def select_genes(
     if n < 1:
         message = f"n is a number of genes, 1 or more, not {n}"
         raise ValueError(message)
-    cohort = as_cohort(cohort)
+    cohort = as_cohort(cohort, backed=True)
+    known = np.ones(cohort.n_vars, dtype=bool)
     if gene_sets is not None:
         sets = gene_sets if isinstance(gene_sets, Mapping) else read_gene_sets(gene_sets)
         members = {gene for genes in sets.values() for gene in genes}
         known = cohort.var_names.isin(members)
         if not known.any():
-            message = (
-                f"the {len(sets)} gene sets share no gene with the cohort: the sets hold {first_ids(sorted(members))}, "
-                f"the cohort {first_ids(cohort.var_names)}"
-            )
-            raise ValueError(message)
+            raise ValueError(_no_shared_gene(sets, cohort.var_names))
+    if cohort.isbacked:
+        cohort = load(cohort, samples=drawn(cohort.n_obs, _DRAWN, 0), genes=cohort.var_names[known])
+    elif not known.all():
         cohort = cohort[:, known]
-    scaler = Scaler.fit(cohort.X, method="zscore", clip=5.0)
-    off = (np.abs(cohort.X - np.median(scaler.levels, axis=1)) > 0).sum(axis=0)  # cells unlike the gene's median
-    varies = (scaler.factor > 0) & (off > 1)  # where a single cell differs there is no scale to cut it by
-    sd = pd.Series(1 / scaler.factor[varies], index=cohort.var_names[varies])
-    sd = sd.sort_index().sort_values(ascending=False, kind="stable")
+    blocks = [_variation(cohort[:, start : start + _BLOCK]) for start in range(0, cohort.n_vars, _BLOCK)]
+    variation = pd.concat(blocks).sort_index().sort_values("sd", ascending=False, kind="stable")
+    sd = variation["sd"]
     if sd.empty:
         message = f"none of the {cohort.n_vars} genes varies between the samples"
         raise ValueError(message)
-    low, high = np.quantile(np.nanstd(cohort.X[:, varies], axis=0), [0.05, 0.95])
+    low, high = np.quantile(variation["plain"], [0.05, 0.95])
     if len(sd) > n and high < 1.5 * low:
         message = (
             f"genes vary almost alike (standard deviations {low:.3g} to {high:.3g}), as after z-scoring: the choice of "
@@ -82,6 +89,101 @@ def select_genes(
         )
         warnings.warn(message, CohortWarning, stacklevel=2)
     return sd.index[:n].tolist()
+
+
+def _variation(cohort: ad.AnnData) -> pd.DataFrame:
+    """Standard deviation of the genes that vary, of their values as cut ("sd") and as they are ("plain")."""
+    x = cohort.X
+    scaler = Scaler.fit(x, method="zscore", clip=5.0)
+    off = (np.abs(x - np.median(scaler.levels, axis=1)) > 0).sum(axis=0)  # cells unlike the gene's median
+    varies = (scaler.factor > 0) & (off > 1)  # where a single cell differs there is no scale to cut it by
+    sd = {"sd": 1 / scaler.factor[varies], "plain": np.nanstd(x[:, varies], axis=0)}
+    return pd.DataFrame(sd, index=cohort.var_names[varies])
+
+
+def check_gene_sets(gene_sets: Mapping[str, Sequence[str]] | str | os.PathLike) -> dict[str, list[str]]:
+    """Gene sets as a dict, each gene once per set, in the order given.
+
+    Parameters
+    ----------
+    gene_sets : mapping or path of a .gmt file
+        Set to genes.
+
+    Raises
+    ------
+    TypeError
+        Neither mapping nor path, or a set whose genes are no sequence of names.
+    ValueError
+        No set, or one without a gene.
+    """
+    if isinstance(gene_sets, str | os.PathLike):
+        return read_gene_sets(gene_sets)
+    if not isinstance(gene_sets, Mapping):
+        message = f"gene_sets is a mapping of set to genes or the path of a .gmt file, not a {type(gene_sets).__name__}"
+        raise TypeError(message)
+    sets = {}
+    for name, genes in gene_sets.items():
+        if isinstance(genes, str) or not all(isinstance(gene, str) for gene in (name, *genes)):
+            message = f"gene set {name!r} is not a name with a sequence of gene names"
+            raise TypeError(message)
+        sets[name] = list(dict.fromkeys(genes))
+    empty = [name for name, genes in sets.items() if not genes]
+    if empty or not sets:
+        what = f"{counted(len(empty), 'set', 'sets')} without a gene, first {first_ids(empty)}" if empty else "no set"
+        message = f"gene_sets has {what}; name one or more sets, each with one or more genes"
+        raise ValueError(message)
+    return sets
+
+
+def divide_among_sets(genes: Sequence[str], gene_sets: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:
+    """A place for every gene: all the sets that name it, or one of the further sets that hold the rest.
+
+    The rest is dealt, by a checksum of names that knows nothing else of a gene, into sets of about the median size of
+    the named ones, called "other genes 1" and so on. Equal genes are dealt equally, whatever their order.
+
+    Parameters
+    ----------
+    genes : sequence of str
+        Genes of a cohort.
+    gene_sets : mapping of str to sequence of str
+        As of :func:`check_gene_sets`. Members the cohort lacks are left out, and so is a set without any other, with a
+        warning.
+
+    Returns
+    -------
+    dict
+        Set to its genes among ``genes``, in the order of the sets.
+
+    Raises
+    ------
+    ValueError
+        The sets share no gene with the cohort.
+
+    Examples
+    --------
+    >>> divide_among_sets(["KRAS", "TP53", "MYC"], {"growth": ["MYC", "KRAS", "ERBB2"]})
+    {'growth': ['MYC', 'KRAS'], 'other genes 1': ['TP53']}
+    """
+    known = set(genes)
+    shared = {name: [gene for gene in members if gene in known] for name, members in gene_sets.items()}
+    sets = {name: members for name, members in shared.items() if members}
+    if not sets:
+        raise ValueError(_no_shared_gene(gene_sets, genes))
+    if absent := [name for name in shared if name not in sets]:
+        message = f"{len(absent)} of {len(shared)} gene sets share no gene with the cohort and are left out, first "
+        warnings.warn(message + first_ids(absent), CohortWarning, stacklevel=2)
+    rest = known.difference(*sets.values())
+    dealt = sorted(rest, key=lambda gene: (zlib.crc32(gene.encode()), gene))
+    n = math.ceil(len(dealt) / np.median([len(members) for members in sets.values()]))
+    return sets | {f"other genes {i + 1}": dealt[i::n] for i in range(n)}
+
+
+def _no_shared_gene(gene_sets: Mapping[str, Sequence[str]], genes: Sequence[str]) -> str:
+    members = sorted({gene for genes in gene_sets.values() for gene in genes})
+    return (
+        f"the {len(gene_sets)} gene sets share no gene with the cohort: the sets hold {first_ids(members)}, "
+        f"the cohort {first_ids(genes)}"
+    )
 
 
 class OnSelectedGenes:
@@ -119,12 +221,15 @@ class OnSelectedGenes:
         self.model, self.n, self.gene_sets = model, n, gene_sets
 
     def fit(self, train: ad.AnnData, val: ad.AnnData | None = None) -> OnSelectedGenes:
-        train = as_cohort(train)
-        self.genes_ = select_genes(train, n=self.n, gene_sets=self.gene_sets)
-        self.model.fit(train[:, self.genes_].copy(), val)
+        train = as_cohort(train, backed=True)
+        genes = select_genes(train, n=self.n, gene_sets=self.gene_sets)
+        chosen = pd.Index(genes)
+        self.model.fit(load(train, genes=chosen) if train.isbacked else train[:, chosen].copy(), val)
+        self.genes_ = genes
         return self
 
     def predict(self, cohort: ad.AnnData, **options) -> dict[str, Prediction]:
+        refuse_unfitted(self, "genes_")
         return self.model.predict(cohort, **options)
 
 
@@ -196,7 +301,7 @@ def align_genes(cohort: ad.AnnData | pd.DataFrame, genes: Sequence[str], *, min_
     if not 0 <= min_coverage <= 1:
         message = f"min_coverage is a share between 0 and 1, not {min_coverage}"
         raise ValueError(message)
-    cohort, genes = as_cohort(cohort), pd.Index(genes)
+    cohort, genes = as_cohort(cohort, backed=True), pd.Index(genes)
     column = cohort.var_names.get_indexer(genes)  # (G,), -1 where absent
     present = column >= 0
     coverage = present.mean()
@@ -210,8 +315,10 @@ def align_genes(cohort: ad.AnnData | pd.DataFrame, genes: Sequence[str], *, min_
     if not present.all():
         message = f"the cohort lacks {lacking}; they count as missing{_naming_hint(cohort.var_names, genes)}"
         warnings.warn(message, CohortWarning, stacklevel=2)
+    if cohort.isbacked and present.all():
+        return load(cohort, genes=genes).X
     x = np.full((cohort.n_obs, len(genes)), np.nan, dtype="float32")  # (N, G)
-    x[:, present] = cohort.X[:, column[present]]
+    x[:, present] = load(cohort, genes=genes[present]).X if cohort.isbacked else cohort.X[:, column[present]]
     return x
 
 

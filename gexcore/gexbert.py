@@ -17,24 +17,35 @@ from os import PathLike
 import numpy as np
 import pandas as pd
 import torch
-from anndata import AnnData
+from anndata import AnnData, concat
 from torch import Tensor
 
 from .checkpoint import read_checkpoint, write_checkpoint
-from .coexpression import correlation_graph, spectral_vectors
 from .cohort import as_cohort
+from .cohort.backed import drawn, load, load_rows, refuse_size
+from .cohort.checks import refuse_overlap, refuse_unfitted
+from .cohort.tally import rows_together
 from .genes import align_genes, fill_in
 from .levels import Levels
 from .mixture import FactorMixture
-from .network import node2vec, vectors_for
-from .pretraining import restoration_losses
+from .multitask import EqualWeights
+from .parallel import choose_processes
+from .pretraining import (
+    PRIORS,
+    check_cohorts,
+    fit_mixtures,
+    prior_vectors,
+    restoration_losses,
+    some_samples,
+    training_samples,
+    validation_samples,
+)
 from .restorer import PRESETS, GexBERTSettings, Restorer
 from .scaling import Scaler
 from .tasks import CohortWarning, first_ids
 from .training import choose_device, choose_settings, seeded
 from .training import train as run_training
 
-PRIORS = ("spectral", "node2vec")
 _BATCH = 32  # samples restored at once
 
 
@@ -94,83 +105,84 @@ class GexBERT:
 
     # ------------------------------------------------------------------------------------------ fitting
 
-    def fit(self, train: AnnData, val: AnnData | None = None, *, checkpoint: str | PathLike | None = None) -> GexBERT:
+    def fit(
+        self,
+        train: AnnData,
+        val: AnnData | None = None,
+        *,
+        checkpoint: str | PathLike | None = None,
+        devices: int = 1,
+        num_nodes: int = 1,
+        strategy: str = "ddp",
+    ) -> GexBERT:
         """Pretrain on one cohort, stopping early on another; no label is read.
 
-        Scaling, levels, linear path and prior come from ``train`` alone. What is hidden of ``val``, a share between
-        the mask rates, is the same in every epoch.
+        Scaling, levels, linear path and prior come from ``train`` alone, of more than ``fit_samples`` training samples
+        from so many, drawn by chance. What is hidden of ``val``, a share between the mask rates, is the same in every
+        epoch.
 
         Parameters
         ----------
         train, val : AnnData, DataFrame or path
-            Anything :func:`gexcore.read_cohort` reads. Without ``val`` all ``max_epochs`` are trained.
+            Anything :func:`gexcore.read_cohort` reads. Without ``val`` all ``max_epochs`` are trained. Of a cohort on
+            disk (``read_cohort(path, backed=True)`` and its parts) with more than ``fit_samples`` samples, every epoch
+            reads all training samples, ahead of the steps (:class:`gexcore.streams.Streamed`), and of ``val``
+            ``fit_samples`` are used.
         checkpoint : path, optional
             Written after every epoch; the same call later goes on where it was broken off, to the same bits.
+        devices, num_nodes, strategy
+            As in :meth:`gexcore.estimator.NeuralEstimator.fit`.
 
         Raises
         ------
         ValueError
             Genes without a value in any training sample, samples without a value, or samples in both cohorts.
         """
-        train, val = as_cohort(train), None if val is None else as_cohort(val)
-        _check(train, val)
         s, device = self.settings, choose_device(self.device)
+        processes = choose_processes(device, devices=devices, num_nodes=num_nodes, strategy=strategy)
+        train, val = as_cohort(train, backed=True), None if val is None else as_cohort(val, backed=True)
+        chosen = drawn(train.n_obs, s.fit_samples, self.seed)
+        refuse_overlap(train, val)
+        basis = some_samples(train, chosen)
+        val = load(val, samples=drawn(val.n_obs, s.fit_samples, self.seed)) if val is not None and val.isbacked else val
+        check_cohorts(basis, val)
+        processes.launch()
         genes = list(train.var_names)
-        scaler = Scaler.fit(train.X, method="zscore", clip=s.scaling_clip)
-        values = scaler.standardise(train.X)
+        scaler = Scaler.fit(basis.X, method="zscore", clip=s.scaling_clip)
+        values = scaler.standardise(basis.X)
         levels = Levels.fit(values, n_levels=s.n_levels)
+        score = levels.score(values)
         rng = np.random.default_rng(self.seed)
         fold = rng.permutation(train.n_obs) % s.n_folds
-        data = (torch.from_numpy(levels.score(values)), torch.from_numpy(values), torch.from_numpy(fold))
         validation = None
         if val is not None:
-            held = scaler.standardise(align_genes(val, genes))
-            order = torch.from_numpy(rng.random(held.shape).astype("float32"))
-            rates = torch.linspace(*s.mask_rates, len(held))
-            none = torch.full((len(held),), -1)  # of the training folds
-            validation = (torch.from_numpy(levels.score(held)), torch.from_numpy(held), none, rates, order)
-        linear, folds = self._mixtures(data[0].numpy(), fold)
-        prior = self._prior(train, genes)
+            validation = validation_samples(scaler.standardise(align_genes(val, genes)), levels, s.mask_rates, rng)
+        linear, folds = fit_mixtures(score, fold[chosen], s, self.seed)
+        prior = None if self.gene_prior is None else prior_vectors(self.gene_prior, basis, self.seed)
+        if len(chosen) == train.n_obs:
+            data = tuple(map(torch.from_numpy, (score, values, fold)))
+        else:
+            data = training_samples(train, fold, scaler, levels, s.buffer_samples)
+        device = processes.device
         with seeded(self.seed, device):
             module = Restorer(torch.from_numpy(levels.values).float(), s, prior=prior, linear=linear).to(device)
             folds = [mixture.to(device) for mixture in folds]
-            losses = functools.partial(restoration_losses, folds=folds)
+            losses = functools.partial(restoration_losses, folds=folds, share=processes.share)
             self.history_ = run_training(
                 module,
                 losses,
                 data,
                 validation,
                 s,
+                strategy=EqualWeights((), module.parameters(), total=processes.total),
                 device=device,
+                processes=processes,
                 generator=rng,
                 label="GexBERT",
                 checkpoint=checkpoint,
             )
         self.genes_, self.scaler_, self.levels_, self.module_ = genes, scaler, levels, module
         return self
-
-    def _mixtures(self, score: np.ndarray, fold: np.ndarray) -> tuple[FactorMixture | None, list[FactorMixture]]:
-        """The linear path, and one fitted without each fold: what it leaves over of samples it has not seen."""
-        s = self.settings
-        if s.linear == "none":
-            return None, []
-        settings = {"n_components": s.n_components, "n_factors": s.n_factors, "shrinkage": s.shrinkage}
-        whole = FactorMixture.fit(score, **settings, seed=self.seed)
-        folds = [FactorMixture.fit(score[fold != f], **whole.settings) for f in range(s.n_folds)]
-        for mixture in folds:
-            mixture.axes = whole.axes  # one meaning of a profile
-        return whole, folds
-
-    def _prior(self, train: AnnData, genes: list[str]) -> Tensor | None:
-        if self.gene_prior is None:
-            return None
-        vectors = self.gene_prior
-        if isinstance(vectors, str) and vectors == "spectral":
-            varying = int((np.nanmax(train.X, axis=0) > np.nanmin(train.X, axis=0)).sum())
-            vectors = spectral_vectors(train, d=min(64, train.n_obs - 1, varying))
-        elif isinstance(vectors, str):
-            vectors, _ = node2vec(correlation_graph(train), seed=self.seed)
-        return torch.tensor(vectors_for(genes, vectors).to_numpy(float)).float()
 
     # -------------------------------------------------------------------------------------------- using
 
@@ -194,10 +206,17 @@ class GexBERT:
         -------
         AnnData
             ``layers["sd"]``: the standard deviation of what was filled in, in the unit of the cohort; 0 where a value
-            was measured.
+            was measured. It is in memory, also where the cohort is on disk; if it would fill more than half of that,
+            the cohort is refused: impute some samples at a time, as in ``bert.impute(cohort[:10_000])``.
         """
-        cohort = as_cohort(cohort)
-        score = self.scores(cohort, min_coverage)
+        cohort = as_cohort(cohort, backed=True)
+        if cohort.isbacked:
+            size = cohort.n_obs, len(self._fitted().genes_)
+            refuse_size(*size, 8, "impute some samples at a time, as in impute(cohort[:10_000])")
+        parts = [self._impute(part, score, n_panels) for part, score in self._parts(cohort, min_coverage)]
+        return parts[0] if len(parts) == 1 else concat(parts, uns_merge="same")
+
+    def _impute(self, cohort: AnnData, score: np.ndarray, n_panels: int) -> AnnData:
 
         def fill(part: Tensor) -> list[Tensor]:
             hole = part.isnan()
@@ -223,24 +242,25 @@ class GexBERT:
             unknown = [gene for gene, place in zip(genes, position, strict=True) if place < 0]
             message = f"{len(unknown)} of {len(position)} genes were not in training, first {first_ids(unknown)}"
             raise ValueError(message)
-        cohort = as_cohort(cohort)
-        score = self.scores(cohort)
-        score[:, position] = np.nan
         asked = torch.from_numpy(position)
 
         def restored(part: Tensor) -> list[Tensor]:
             return [self.module_.restore(part, asked.to(part.device).expand(len(part), -1), n_panels)[0]]
 
-        (value,) = self._run(score, restored)
-        values = self.scaler_.of(position).inverse(value)
-        return pd.DataFrame(values, index=cohort.obs_names, columns=known[position])
+        tables, scaler = [], self.scaler_.of(position)
+        for part, score in self._parts(as_cohort(cohort, backed=True)):
+            score[:, position] = np.nan
+            (value,) = self._run(score, restored)
+            tables.append(pd.DataFrame(scaler.inverse(value), index=part.obs_names, columns=known[position]))
+        return pd.concat(tables)
 
     def embed(self, cohort: AnnData, *, n_panels: int = 2) -> pd.DataFrame:
         """A vector per sample from whatever genes it has: summaries of encoder and linear path, samples x D + P."""
-        cohort = as_cohort(cohort)
-        vectors, width = self.represent(self.scores(cohort), n_panels), self.settings.d_model
-        names = [f"summary_{i}" for i in range(width)] + [f"linear_{i}" for i in range(vectors.shape[1] - width)]
-        return pd.DataFrame(vectors, index=cohort.obs_names, columns=names)
+        parts = self._parts(as_cohort(cohort, backed=True))
+        table = pd.concat(pd.DataFrame(self.represent(score, n_panels), part.obs_names) for part, score in parts)
+        width = self.settings.d_model
+        names = [f"summary_{i}" for i in range(width)] + [f"linear_{i}" for i in range(table.shape[1] - width)]
+        return table.set_axis(names, axis=1)
 
     @torch.no_grad()
     def gene_embedding(self) -> pd.DataFrame:
@@ -254,24 +274,41 @@ class GexBERT:
         Means over heads, layers and the genes that attend (``by_summary``: only the summary token attends). Of a
         sample with more genes than the panel holds, one panel is read. NaN where a sample has no value.
         """
-        cohort = as_cohort(cohort)
+        cohort = as_cohort(cohort, backed=True)
         if not self.settings.n_layers:
             message = "n_layers is 0: there is no encoder layer whose attention could be read"
             raise ValueError(message)
 
-        (share,) = self._run(
-            self.scores(cohort), lambda part: [self.module_.received(part, by_summary=by_summary)], size=4
-        )
-        return pd.DataFrame(share, index=cohort.obs_names, columns=self.genes_)
+        def received(part: Tensor) -> list[Tensor]:
+            return [self.module_.received(part, by_summary=by_summary)]
+
+        parts = ((part, self._run(score, received, size=4)) for part, score in self._parts(cohort))
+        return pd.concat(pd.DataFrame(*share, part.obs_names, self.genes_) for part, share in parts)
 
     def _fitted(self) -> GexBERT:
-        if not hasattr(self, "module_"):
-            message = "this GexBERT is not fitted yet: call fit(train, val) first"
-            raise RuntimeError(message)
+        refuse_unfitted(self, "module_")
         return self
 
     def scores(self, cohort: AnnData, min_coverage: float = 0.0) -> np.ndarray:
         """Normal scores of the training genes, (N, G), NaN where a sample has no value."""
+        raw = self._aligned(cohort, min_coverage)
+        self.scaler_.check_range(raw)
+        return self._score(raw, cohort.obs_names)
+
+    def _parts(self, cohort: AnnData, min_coverage: float = 0.0) -> Iterator[tuple[AnnData, np.ndarray]]:
+        """The cohort and its scores; one on disk part by part, its genes and scale judged by samples of all parts."""
+        if not cohort.isbacked:
+            yield cohort, self.scores(cohort, min_coverage)
+            return
+        size = _BATCH * max(1, rows_together(len(self._fitted().genes_)) // _BATCH)
+        some = load_rows(cohort, drawn(cohort.n_obs, size, self.seed))
+        self.scaler_.check_range(self._aligned(some, min_coverage))
+        for start in range(0, cohort.n_obs, size):
+            part = load_rows(cohort, np.arange(start, min(start + size, cohort.n_obs)), genes=self.genes_)
+            yield part, self._score(self._aligned(part), part.obs_names)
+
+    def _aligned(self, cohort: AnnData, min_coverage: float = 0.0) -> np.ndarray:
+        """Expression of the training genes, (N, G)."""
         self._fitted()
         known = cohort.var_names.isin(self.genes_)
         with warnings.catch_warnings():
@@ -283,14 +320,16 @@ class GexBERT:
                 f"{len(unknown)} of {cohort.n_vars} genes were not in training and are not used ({first_ids(unknown)})"
             )
             warnings.warn(message, CohortWarning, stacklevel=3)
+        return raw
+
+    def _score(self, raw: np.ndarray, samples: pd.Index) -> np.ndarray:
         empty = np.isnan(raw).all(axis=1)
         if empty.any():
             message = (
-                f"{empty.sum()} samples have no value of any training gene ({first_ids(cohort.obs_names[empty])}): "
+                f"{empty.sum()} samples have no value of any training gene ({first_ids(samples[empty])}): "
                 "what they get is the same for all of them"
             )
             warnings.warn(message, CohortWarning, stacklevel=3)
-        self.scaler_.check_range(raw)
         return self.levels_.score(self.scaler_.standardise(raw))
 
     def represent(self, score: np.ndarray, n_panels: int = 2) -> np.ndarray:
@@ -360,22 +399,3 @@ class GexBERT:
     def __repr__(self) -> str:
         fitted = f"fitted on {len(self.genes_)} genes" if hasattr(self, "genes_") else "not fitted"
         return f"GexBERT({fitted})"
-
-
-def _check(train: AnnData, val: AnnData | None) -> None:
-    if train.n_obs < 5:
-        message = f"{train.n_obs} training samples are too few to learn how genes go together, 5 are the least"
-        raise ValueError(message)
-    if (empty := np.isnan(train.X).all(axis=0)).any():
-        names = first_ids(train.var_names[empty])
-        message = f"{empty.sum()} genes have no value in any training sample, first {names}; remove them"
-        raise ValueError(message)
-    for cohort, what in ((train, "training"), (val, "validation")):
-        known = [] if cohort is None else cohort.var_names.isin(train.var_names)
-        if any(known) and (empty := np.isnan(cohort.X[:, known]).all(axis=1)).any():
-            names = first_ids(cohort.obs_names[empty])
-            message = f"{empty.sum()} {what} samples have no value of any training gene, first {names}; remove them"
-            raise ValueError(message)
-    if val is not None and (both := train.obs_names.intersection(val.obs_names)).size:
-        message = f"{both.size} samples are in the training and the validation cohort, first {first_ids(both)}"
-        raise ValueError(message)

@@ -169,7 +169,12 @@ def task_losses(
 
 
 def losses_against_null(
-    heads: Sequence[Head], targets: Sequence[Target], labels: Sequence[Tensor], *, meet: Callable[[Tensor], Tensor]
+    heads: Sequence[Head],
+    targets: Sequence[Target],
+    labels: Sequence[Tensor],
+    *,
+    meet: Callable[[Tensor], Tensor],
+    share: Callable = lambda function, n: function(slice(n)),
 ) -> Callable:
     """:func:`task_losses` of a whole network.
 
@@ -179,6 +184,8 @@ def losses_against_null(
         As there.
     meet : callable
         Where the tasks meet in a training step: ``meet`` of a strategy of :mod:`gexcore.multitask`.
+    share : callable
+        Who computes what they read, row by row: a method of :class:`gexcore.parallel.OneProcess`.
 
     Returns
     -------
@@ -190,7 +197,7 @@ def losses_against_null(
 
     def losses(module: nn.Module, batch: tuple[Tensor, ...]) -> dict[str, tuple[Tensor, int]]:
         inputs, *labels = batch
-        embedded = module.embed(inputs)  # (B, P)
+        embedded = share(lambda rows: module.embed(inputs[rows]), len(inputs))  # (B, P)
         return of_heads(module.heads, (meet(embedded) if torch.is_grad_enabled() else embedded, *labels))
 
     return losses
@@ -203,7 +210,7 @@ def decode(target: Target, scores: Tensor, ids: pd.Index) -> Prediction:
         times = np.minimum(target.edges, target.horizon)  # nobody was followed beyond the horizon
         risk = -np.trapezoid(survival, times, axis=1)  # minus the area under the curve
         curves = pd.DataFrame(survival.T, index=pd.Index(target.edges, name="time"), columns=ids)
-        return SurvivalPrediction(target.task, pd.Series(risk, index=ids, name="risk"), curves)
+        return SurvivalPrediction(target.task, pd.Series(risk, index=ids, name=target.task.name), curves)
     if isinstance(target, ClassificationTarget):
         probabilities = scores.double().softmax(1).numpy()
         return ClassPrediction(target.task, pd.DataFrame(probabilities, index=ids, columns=list(target.classes)))

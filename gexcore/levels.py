@@ -8,6 +8,7 @@ Shapes: N samples, G genes, L levels.
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
@@ -16,6 +17,8 @@ import numpy as np
 import torch
 from scipy.special import ndtri
 from torch import Tensor
+
+_BLOCK = 256  # genes scored together
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,12 +52,23 @@ class Levels:
         Equal training values share the middle of their places. A score lies within those of the half-first and
         half-last of the training values, whatever x is.
         """
-        share, out = np.linspace(0, 1, self.edges.shape[1]), np.empty(x.shape)
-        for gene, edges in enumerate(self.edges):
+        score, least = np.empty(x.shape, dtype="float32"), 0.5 / self.counts[:, None]
+        for start in range(0, x.shape[1], _BLOCK):
+            genes = slice(start, start + _BLOCK)
+            column = np.ascontiguousarray(x[:, genes].T)  # a gene at a time lies in one piece
+            out = np.stack([np.interp(c, *shares) for c, shares in zip(column, self._shares[genes], strict=True)])
+            out = np.clip(out, least[genes], 1 - least[genes])  # (genes, N)
+            score[:, genes] = ndtri(np.where(np.isnan(column), np.nan, out)).T
+        return score
+
+    @functools.cached_property
+    def _shares(self) -> list[tuple[np.ndarray, np.ndarray]]:
+        """Different edges of every gene, and the share of training values below each."""
+        share, shares = np.linspace(0, 1, self.edges.shape[1]), []
+        for edges in self.edges:
             level, place, ties = np.unique(edges, return_inverse=True, return_counts=True)
-            out[:, gene] = np.interp(x[:, gene], level, np.bincount(place, weights=share) / ties)
-        least = 0.5 / self.counts
-        return ndtri(np.where(np.isnan(x), np.nan, np.clip(out, least, 1 - least))).astype("float32")
+            shares.append((level, np.bincount(place, weights=share) / ties))
+        return shares
 
     def state(self) -> dict[str, np.ndarray]:
         """The fitted arrays by name: all a checkpoint needs."""

@@ -14,6 +14,7 @@ import pandas as pd
 from anndata import AnnData
 
 from . import baselines
+from .cohort.checks import refuse_unfitted
 from .comparison import headlines
 from .estimator import NeuralEstimator
 from .metrics import HEADLINES, as_losses, evaluate
@@ -97,17 +98,19 @@ class Tuned:
         if val is None:
             message = "Tuned chooses its setting on validation samples: call fit(train, val)"
             raise ValueError(message)
-        self.settings_ = [dict(zip(self.grid, values, strict=True)) for values in product(*self.grid.values())]
-        models = [self.model(**setting).fit(train, val) for setting in self.settings_]
+        settings = [dict(zip(self.grid, values, strict=True)) for values in product(*self.grid.values())]
+        models = [self.model(**setting).fit(train, val) for setting in settings]
         tables = [headlines(evaluate(model.predict(val), val, train=train)) for model in models]
         scores = pd.concat(tables, keys=range(len(models)), names=["setting", None]).reset_index("setting")
-        self.scores_ = scores = scores.reset_index(drop=True)
+        scores = scores.reset_index(drop=True)
         rank = as_losses(scores).groupby(scores["task"]).rank(na_option="bottom").groupby(scores["setting"]).mean()
-        self.setting_, self.best_ = self.settings_[rank.idxmin()], models[rank.idxmin()]
+        self.settings_, self.scores_ = settings, scores
+        self.setting_, self.best_ = settings[rank.idxmin()], models[rank.idxmin()]
         return self
 
     def predict(self, test: AnnData) -> dict[str, Prediction]:
         """What the chosen model predicts."""
+        refuse_unfitted(self, "best_")
         return self.best_.predict(test)
 
 

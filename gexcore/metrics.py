@@ -31,7 +31,8 @@ def kaplan_meier(time: np.ndarray, event: np.ndarray, *, censoring: bool = False
     """Kaplan-Meier estimate of P(T > t), or of P(C > t) for the censoring times.
 
     At a tied time events come before censorings, so patients with an event there are no longer at risk of being
-    censored. The curve is continuous from the right and keeps its last value beyond the last time.
+    censored: scikit-survival's convention. (lifelines and pycox, given events as censorings, leave them at risk.) The
+    curve is continuous from the right and keeps its last value beyond the last time.
 
     Parameters
     ----------
@@ -58,7 +59,8 @@ def c_index(time: np.ndarray, event: np.ndarray, risk: np.ndarray, *, weight: np
     """Harrell's concordance: the share of comparable pairs in which the higher risk has the earlier event.
 
     A pair is comparable if one sample has an event and the other is followed for longer, or is censored at that
-    very time. Equal risks count one half. Ties are exact, so a monotone transform of the risk changes nothing.
+    very time: the pairs of R, lifelines and scikit-survival. Equal risks count one half. Ties are exact, so a monotone
+    transform of the risk changes nothing; scikit-survival takes risks within 1e-8 for equal.
 
     Parameters
     ----------
@@ -85,7 +87,8 @@ def c_index_ipcw(
     """Uno's concordance: pairs weighted by 1 / G(event time)^2, with events before ``horizon``.
 
     ``censored_after`` is G(t) = P(C > t) of the training samples: ``kaplan_meier(time, event, censoring=True)``.
-    NaN without a comparable pair. Source: Uno et al. 2011, Statistics in Medicine 30:1105.
+    An event at the horizon itself is too late, as for scikit-survival's ``tau``. NaN without a comparable pair.
+    Source: Uno et al. 2011, Statistics in Medicine 30:1105.
     """
     weight = _case_weights(time, event, censored_after, upto=horizon) ** 2
     return c_index(time, event, risk, weight=np.where(time < horizon, weight, 0.0))
@@ -110,7 +113,8 @@ def brier_score(
     Returns
     -------
     numpy.ndarray, shape (T,)
-        0 is perfect; 0.25 is a coin without knowledge. Source: Graf et al. 1999, Statistics in Medicine 18:2529.
+        0 is perfect; 0.25 is a coin without knowledge. Samples censored by a time weigh nothing there, but count among
+        the N, as in scikit-survival. Source: Graf et al. 1999, Statistics in Medicine 18:2529.
     """
     weight = _case_weights(time, event, censored_after, upto=times[-1])[:, None]
     happened, free = (time[:, None] <= times) & (event[:, None] == 1), time[:, None] > times  # (N, T)

@@ -87,12 +87,14 @@ class FactorMixture(nn.Module):
             x = FactorModel.fit(x, n_factors=max(1, min(25, *(n // 5 for n in x.shape))), seed=seed).restore(x)[0]
         settings = {"n_components": n_components, "n_factors": n_factors, "prior_samples": prior_samples}
         settings = cls._choose(x, settings, {"shrinkage": shrinkage, "n_axes": n_axes, "seed": seed})
+        return cls._learn(x, _groups(x, settings), settings)
+
+    @classmethod
+    def _learn(cls, x: np.ndarray, group: Tensor, settings: dict[str, int | float]) -> FactorMixture:
+        """Factors and noise of samples x (N, G) whose groups (N,) are known."""
         n, n_genes = x.shape
-        n_components, n_factors, prior_samples, *_ = settings.values()
-        share = np.ones((n, 1))
-        if n_components > 1:
-            share = group_samples(x, n_components, np.random.default_rng(seed))
-        group = torch.from_numpy(np.unique(share.argmax(axis=1), return_inverse=True)[1])  # (N,); no empty ones
+        prior_samples, shrinkage, n_axes = (settings[name] for name in ("prior_samples", "shrinkage", "n_axes"))
+        n_factors = min(settings["n_factors"], _most_factors(x))
         z = torch.from_numpy(x).float()
         counts = torch.bincount(group).float()  # (K,)
         mean = torch.zeros(len(counts), n_genes).index_add_(0, group, z) / counts[:, None]
@@ -115,13 +117,18 @@ class FactorMixture(nn.Module):
     @classmethod
     def _choose(cls, x: np.ndarray, wanted: dict[str, int | None], others: dict) -> dict[str, int | float]:
         """All settings of :meth:`fit`, with a number for every None of ``wanted``."""
-        most = max(1, min(len(x) // 5, x.shape[1] // 2))
+        most = _most_factors(x)
         free = {name for name, value in wanted.items() if value is None}
         chosen = wanted | others | {"n_factors": min(wanted["n_factors"] or most, most)}
+        groups: dict[int, Tensor] = {}  # by their number; the samples that are not held out are always the same ones
 
         def choose(name: str, values: list[int], **meanwhile: int) -> None:
             def restorer(part: np.ndarray, value: int) -> Callable:
-                return cls.fit(part, **chosen | meanwhile | {name: value}).restore_arrays
+                settings = chosen | meanwhile | {name: value}
+                n_components = settings["n_components"]
+                if n_components not in groups:
+                    groups[n_components] = _groups(part, settings)
+                return cls._learn(part, groups[n_components], settings).restore_arrays
 
             few, held = len(x) < 10 or len(values) == 1, {"seed": others["seed"], "n_held": _HELD}
             chosen[name] = values[0] if few else best_setting(values, restorer, x, name=name, **held)
@@ -222,6 +229,18 @@ class FactorMixture(nn.Module):
         quadratic = (off.square() * weight).sum(1) - white.square().sum((1, 2))
         log_det = 2 * root.diagonal(dim1=1, dim2=2).log().sum(1) + (there * self.noise[k][genes].log()).sum(1)
         return -0.5 * (quadratic + log_det), root, white
+
+
+def _most_factors(x: np.ndarray) -> int:
+    return max(1, min(len(x) // 5, x.shape[1] // 2))
+
+
+def _groups(x: np.ndarray, settings: dict[str, int | float]) -> Tensor:
+    """The group of each sample (N,), numbered without gaps."""
+    if settings["n_components"] == 1:
+        return torch.zeros(len(x), dtype=torch.long)
+    share = group_samples(x, settings["n_components"], np.random.default_rng(settings["seed"]))
+    return torch.from_numpy(np.unique(share.argmax(axis=1), return_inverse=True)[1])  # some may have stayed empty
 
 
 def _factorise(off: Tensor, weight: Tensor, loadings: Tensor, noise: Tensor, shrinkage: float) -> tuple[Tensor, Tensor]:

@@ -7,7 +7,7 @@ Shapes: T tasks with a labelled sample in the batch, B samples, P width of the r
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import torch
@@ -23,9 +23,12 @@ Parts = Mapping[str, tuple[Tensor, int]]
 class EqualWeights(nn.Module):
     """The mean of the task losses: with standardised losses the baseline every other strategy has to beat."""
 
-    def __init__(self, tasks: Sequence[str]):
+    def __init__(
+        self, tasks: Sequence[str], shared: Sequence[nn.Parameter] = (), *, total: Callable = lambda own, _: own
+    ):
         super().__init__()
-        self.tasks = list(tasks)
+        self.tasks, self.shared = list(tasks), [p for p in shared if p.requires_grad]
+        self.total = total  # of gradients of the shared parameters, where a batch is spread over processes
 
     def meet(self, representation: Tensor) -> Tensor:
         """What the heads read in a training step, (B, P)."""
@@ -34,18 +37,25 @@ class EqualWeights(nn.Module):
     def backward(self, parts: Parts) -> None:
         """Fill the gradients of all parameters from ``{task: (mean loss, number of labelled samples)}``."""
         torch.stack([loss for loss, _ in parts.values()]).mean().backward()
+        self._total_shared()
+
+    def _total_shared(self) -> None:
+        gradients = self.total([p.grad for p in self.shared], self.shared)
+        for parameter, gradient in zip(self.shared, gradients, strict=True):
+            parameter.grad = gradient
 
 
 class UncertaintyWeights(EqualWeights):
     """Losses weighted by a learned uncertainty per task (Kendall et al. 2018): ``exp(-s) L / 2 + s / 2``."""
 
-    def __init__(self, tasks: Sequence[str]):
-        super().__init__(tasks)
+    def __init__(self, tasks: Sequence[str], shared: Sequence[nn.Parameter] = (), **how):
+        super().__init__(tasks, shared, **how)
         self.uncertainties = nn.ModuleList(UW(()) for _ in tasks)  # one each: a task may be absent from a batch
 
     def backward(self, parts: Parts) -> None:
         terms = [self.uncertainties[self.tasks.index(task)](loss) for task, (loss, _) in parts.items()]
         torch.stack(terms).sum().backward()
+        self._total_shared()
 
 
 class GradientSurgery(EqualWeights):
@@ -67,10 +77,16 @@ class GradientSurgery(EqualWeights):
     """
 
     def __init__(
-        self, tasks: Sequence[str], shared: Sequence[nn.Parameter], aggregator: aggregation.Aggregator, *, exact: bool
+        self,
+        tasks: Sequence[str],
+        shared: Sequence[nn.Parameter],
+        aggregator: aggregation.Aggregator,
+        *,
+        exact: bool,
+        **how,
     ):
-        super().__init__(tasks)
-        self.shared, self.aggregator, self.exact = [p for p in shared if p.requires_grad], aggregator, exact
+        super().__init__(tasks, shared, **how)
+        self.aggregator, self.exact = aggregator, exact
 
     def meet(self, representation: Tensor) -> Tensor:
         # The graph is cut here: gradients of the heads stop at the leaf, and the encoder waits for the combined one.
@@ -93,12 +109,14 @@ class GradientSurgery(EqualWeights):
                 parameter.grad = gradient
         else:
             self._below.backward(combined[0])
+            self._total_shared()
         self._below = self._leaf = None
 
     def _of_parameters(self, received: Tensor, *, keep: bool) -> list[Tensor]:
-        return torch.autograd.grad(
+        own = torch.autograd.grad(
             self._below, self.shared, received, retain_graph=keep, allow_unused=True, materialize_grads=True
         )
+        return self.total(own, self.shared)  # before anything is projected: a conflict is one of whole batches
 
     def combine(self, gradients: Sequence[Sequence[Tensor]], parts: Parts) -> list[Tensor]:
         """T gradients, each a list of tensors, to one such list."""
@@ -125,8 +143,8 @@ class GradNorm(GradientSurgery):
 
     ALPHA, LEARNING_RATE, LEAST = 1.5, 0.025, 1e-3  # alpha of OmiEmbed and TxT's tables; learning rate of the paper
 
-    def __init__(self, tasks: Sequence[str], shared: Sequence[nn.Parameter], *, exact: bool):
-        super().__init__(tasks, shared, aggregation.Sum(), exact=exact)
+    def __init__(self, tasks: Sequence[str], shared: Sequence[nn.Parameter], *, exact: bool, **how):
+        super().__init__(tasks, shared, aggregation.Sum(), exact=exact, **how)
         # Not among the parameters: an optimiser of their own moves them, by steps that do not depend on their scale.
         self.weights = [torch.ones((), requires_grad=True) for _ in tasks]
         self._optimizer = torch.optim.Adam(self.weights, lr=self.LEARNING_RATE)
@@ -194,7 +212,7 @@ _ON_GRADIENTS = ("gradnorm", *_AGGREGATORS)
 STRATEGIES = ("equal", "uncertainty", *_ON_GRADIENTS, *(f"{name}-fast" for name in _ON_GRADIENTS))
 
 
-def choose_strategy(name: str, tasks: Sequence[str], shared: Sequence[nn.Parameter]) -> EqualWeights:
+def choose_strategy(name: str, tasks: Sequence[str], shared: Sequence[nn.Parameter], **how) -> EqualWeights:
     """The strategy called ``name``, one of :data:`STRATEGIES`; ``-fast`` works on the representation.
 
     Parameters
@@ -206,6 +224,9 @@ def choose_strategy(name: str, tasks: Sequence[str], shared: Sequence[nn.Paramet
         All tasks; with a single one there is nothing to combine.
     shared : sequence of nn.Parameter
         The parameters below the representation where the tasks meet.
+    **how
+        ``total``: where each process has some rows of a batch, gradients of the shared parameters become those of the
+        whole batch by it, a method of :class:`gexcore.parallel.OneProcess`.
 
     Raises
     ------
@@ -213,14 +234,14 @@ def choose_strategy(name: str, tasks: Sequence[str], shared: Sequence[nn.Paramet
         ``cagrad`` without cvxpy.
     """
     if len(tasks) == 1 or name == "equal":
-        return EqualWeights(tasks)
+        return EqualWeights(tasks, shared, **how)
     if name == "uncertainty":
-        return UncertaintyWeights(tasks)
+        return UncertaintyWeights(tasks, shared, **how)
     kind, exact = name.removesuffix("-fast"), not name.endswith("-fast")
     if kind == "gradnorm":
-        return GradNorm(tasks, shared, exact=exact)
+        return GradNorm(tasks, shared, exact=exact, **how)
     try:
-        return GradientSurgery(tasks, shared, _AGGREGATORS[kind](), exact=exact)
+        return GradientSurgery(tasks, shared, _AGGREGATORS[kind](), exact=exact, **how)
     except ImportError as error:
         message = f"multitask={name!r} solves its problem with cvxpy: pip install gexcore[peers]"
         raise ImportError(message) from error

@@ -78,7 +78,7 @@ def read_network(edges: str | os.PathLike | pd.DataFrame, *, min_score: float = 
     if wrong.any():
         message = (
             f"column {column!r} holds {wrong.sum()} scores that are not numbers from 0 up, first "
-            f"{first_ids(score[wrong])} in row {first_ids(wrong.index[wrong] + 1)}"
+            f"{first_ids(score[wrong].fillna('an empty cell'))} in row {first_ids(wrong.index[wrong] + 1)}"
         )
         raise ValueError(message)
     ordered = np.sort(ends.to_numpy(dtype=object), axis=1)

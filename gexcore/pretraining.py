@@ -6,16 +6,111 @@ Shapes: B samples, G genes, N genes of a panel, T targets.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
+import numpy as np
+import pandas as pd
 import torch
+from anndata import AnnData
 from torch import Tensor
 
-from .levels import level_loss, level_of
+from .coexpression import correlation_graph, spectral_vectors
+from .cohort.backed import ExpressionFile, load
+from .levels import Levels, level_loss, level_of
 from .mixture import FactorMixture
+from .network import node2vec, vectors_for
 from .restorer import GexBERTSettings, Restorer
+from .scaling import Scaler
+from .streams import Streamed
+from .tasks import first_ids
 
+PRIORS = ("spectral", "node2vec")
 LOSSES = {"value": ("value",), "levels": ("levels",), "both": ("value", "levels")}
+
+
+def some_samples(cohort: AnnData, chosen: np.ndarray) -> AnnData:
+    """Samples by position, in memory; the cohort itself where it is there and they are all of it."""
+    if cohort.isbacked:
+        return load(cohort, samples=chosen)
+    return cohort if len(chosen) == cohort.n_obs else cohort[chosen].copy()
+
+
+def training_samples(
+    train: AnnData, fold: np.ndarray, scaler: Scaler, levels: Levels, buffer: int
+) -> Streamed | tuple[Tensor, ...]:
+    """Scores, values and folds of all training samples; of a cohort on disk they are read when they are needed."""
+
+    def prepared(x: np.ndarray, samples: np.ndarray) -> tuple[Tensor, ...]:
+        _refuse_blank(x, train.obs_names[samples], "training")
+        values = scaler.standardise(x)
+        return tuple(map(torch.from_numpy, (levels.score(values), values, fold[samples])))
+
+    if not train.isbacked:
+        return prepared(train.X, np.arange(train.n_obs))
+    file = ExpressionFile(train)
+    return Streamed(
+        lambda samples: prepared(file.read(samples), samples), file.place, buffer=buffer, summary=file.fingerprint()
+    )
+
+
+def validation_samples(
+    values: np.ndarray, levels: Levels, rates: tuple[float, float], rng: np.random.Generator
+) -> tuple[Tensor, ...]:
+    """Scores, values, folds (none), shares to hide and the order that says which: the same in every epoch."""
+    order = torch.from_numpy(rng.random(values.shape).astype("float32"))
+    shares, fold = torch.linspace(*rates, len(values)), torch.full((len(values),), -1)
+    return torch.from_numpy(levels.score(values)), torch.from_numpy(values), fold, shares, order
+
+
+def fit_mixtures(
+    score: np.ndarray, fold: np.ndarray, settings: GexBERTSettings, seed: int
+) -> tuple[FactorMixture | None, list[FactorMixture]]:
+    """The linear path, and one fitted without each fold: what it leaves over of samples it has not seen."""
+    s = settings
+    if s.linear == "none":
+        return None, []
+    how = {"n_components": s.n_components, "n_factors": s.n_factors, "shrinkage": s.shrinkage}
+    whole = FactorMixture.fit(score, **how, seed=seed)
+    folds = [FactorMixture.fit(score[fold != f], **whole.settings) for f in range(s.n_folds)]
+    for mixture in folds:
+        mixture.axes = whole.axes  # one meaning of a profile
+    return whole, folds
+
+
+def prior_vectors(prior: str | pd.DataFrame, train: AnnData, seed: int) -> Tensor:
+    """Vectors of the training genes known beforehand, (G, any width): given, or from correlations of the samples."""
+    if isinstance(prior, str) and prior == "spectral":
+        varying = int((np.nanmax(train.X, axis=0) > np.nanmin(train.X, axis=0)).sum())
+        prior = spectral_vectors(train, d=min(64, train.n_obs - 1, varying))
+    elif isinstance(prior, str):
+        prior, _ = node2vec(correlation_graph(train), seed=seed)
+    return torch.tensor(vectors_for(train.var_names, prior).to_numpy(float)).float()
+
+
+def _refuse_blank(x: np.ndarray, samples: pd.Index, what: str) -> None:
+    if (blank := np.isnan(x).all(axis=1)).any():
+        names = first_ids(samples[blank])
+        message = f"{blank.sum()} {what} samples have no value of any training gene, first {names}; remove them"
+        raise ValueError(message)
+
+
+def check_cohorts(train: AnnData, val: AnnData | None) -> None:
+    """Refuse cohorts that nothing can be learned from or tried on."""
+    if train.n_obs < 5:
+        message = f"{train.n_obs} training samples are too few to learn how genes go together, 5 are the least"
+        raise ValueError(message)
+    if (empty := np.isnan(train.X).all(axis=0)).any():
+        names = first_ids(train.var_names[empty])
+        message = f"{empty.sum()} genes have no value in any training sample, first {names}; remove them"
+        raise ValueError(message)
+    for cohort, what in ((train, "training"), (val, "validation")):
+        known = [] if cohort is None else cohort.var_names.isin(train.var_names)
+        if any(known):
+            _refuse_blank(cohort.X[:, known], cohort.obs_names, what)
+
+
+# ----------------------------------------------------------------------------------------------- hiding
 
 
 @dataclass(frozen=True)
@@ -27,6 +122,10 @@ class Hidden:
     panel_padding: Tensor | None  # (B, N)
     targets: Tensor  # (B, T)
     counts: Tensor | None  # (B, T) True where a target counts; None: everywhere
+
+    def of(self, rows: slice) -> Hidden:
+        """The choice for some samples."""
+        return Hidden(*(None if t is None else t[rows] for t in vars(self).values()))
 
 
 def hide(score: Tensor, rates: Tensor, settings: GexBERTSettings, order: Tensor) -> Hidden:
@@ -78,23 +177,34 @@ def restore_hidden(
     return module.decode(module.encode(panel, shown, padding, profile), targets, padding, estimate)
 
 
-def restoration_losses(module: Restorer, batch: tuple[Tensor, ...], folds: list[FactorMixture]) -> dict:
+def restoration_losses(
+    module: Restorer,
+    batch: tuple[Tensor, ...],
+    folds: list[FactorMixture],
+    share: Callable = lambda function, n: function(slice(n)),
+) -> dict:
     """Losses of one batch for :func:`gexcore.training.train`, of restored positions only.
 
     ``batch`` is (scores (B, G), values (B, G), fold (B,)), and for validation samples also (rates (B,), order (B, G)):
     the same genes are then hidden in every epoch. In training all samples of a step lose the same share of their genes,
-    each sample other ones; the linear path is that of the other folds.
+    each sample other ones; the linear path is that of the other folds. ``share`` says who restores which samples, as a
+    method of :class:`gexcore.parallel.OneProcess`.
     """
     score, value, fold, *fixed = batch
     s = module.settings
     rates, order = fixed or _draw(score, s)
     choice = hide(score, rates, s, order)
-    shown = torch.where(choice.seen, score, math.nan)
-    if fixed or not folds:
-        estimate, profile = module.read(shown, choice.targets)
-    else:
-        estimate, profile = _read_by_fold(folds, fold, shown, choice.targets)
-    mean, sd = restore_hidden(module, score, choice, estimate, profile)
+
+    def restored(rows: slice) -> tuple[Tensor, Tensor]:
+        own = choice.of(rows)
+        shown = torch.where(own.seen, score[rows], math.nan)
+        if fixed or not folds:
+            estimate, profile = module.read(shown, own.targets)
+        else:
+            estimate, profile = _read_by_fold(folds, fold[rows], shown, own.targets)
+        return restore_hidden(module, score[rows], own, estimate, profile)
+
+    mean, sd = share(restored, len(score))
     kept = slice(None) if choice.counts is None else choice.counts
     true_value, true_score = (t.gather(1, choice.targets)[kept] for t in (value, score))
     count = true_value.numel()

@@ -47,12 +47,15 @@ class GexBERTSettings(TrainingSettings):
     shrinkage: float = 0.1  # of covariances between genes
     n_folds: int = 5  # the transformer learns from restorations by mixtures fitted on other folds
     scaling_clip: float | None = 5.0  # values beyond this many standard deviations are cut
+    fit_samples: int = 12_000  # training samples, drawn by chance, that scaling, levels, linear path and prior rest on
+    buffer_samples: int = 4096  # of a cohort on disk: samples in memory at a time, which a batch is drawn from
     ranges: ClassVar[dict[str, tuple[type, float, float]]] = {
         **TrainingSettings.ranges,
         **dict.fromkeys(("n_heads", "d_model", "d_ff", "panel", "n_targets"), (Integral, 1, math.inf)),
         **dict.fromkeys(("n_layers", "n_decoder_layers"), (Integral, 0, math.inf)),
         **dict.fromkeys(("dropout", "shrinkage", "small_panels"), (Real, 0, 1.0000001)),
         **dict.fromkeys(("n_levels", "n_folds"), (Integral, 2, math.inf)),
+        **dict.fromkeys(("fit_samples", "buffer_samples"), (Integral, 64, math.inf)),
         **dict.fromkeys(("n_components", "n_factors"), (Integral, 1, math.inf)),
     }
     choices: ClassVar[dict[str, tuple]] = {

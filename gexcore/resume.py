@@ -19,9 +19,10 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.swa_utils import AveragedModel
 
-from .checkpoint import check_folder, read_checkpoint, write_checkpoint
+from .checkpoint import read_checkpoint, write_checkpoint
+from .files import check_folder, remove_drafts
 from .multitask import EqualWeights, GradNorm
-from .tasks import first_ids
+from .streams import InMemory, Streamed
 
 
 @dataclass
@@ -39,7 +40,7 @@ def describe(
     settings: Any,
     module: nn.Module,
     strategy: EqualWeights,
-    data: tuple[Tensor, ...],
+    data: InMemory | Streamed,
     validation: tuple[Tensor, ...] | None,
     generator: np.random.Generator,
     device: torch.device,
@@ -54,7 +55,7 @@ def describe(
         "model": f"{len(layout)} tensors, {sum(t.numel() for t in state.values())} numbers, {_hash([_json(layout)])}",
         "initial weights": _hash(map(_bytes, state.values())),
         "order of samples": _hash([_json(generator.bit_generator.state)]),
-        "training data": _summary(data),
+        "training data": data.summary if isinstance(data, Streamed) else _summary(data.tensors),
         "validation data": _summary(validation or ()),
     }
     return json.loads(_json(description))  # tuples become lists, as they do in the file
@@ -127,6 +128,7 @@ class TrainingFile:
         ValueError
             The file is not that of a training, or of one that was begun with something else.
         """
+        remove_drafts(self.path)  # of processes that were killed while they wrote
         if not self.path.exists():
             return Progress()
         tensors, config = read_checkpoint(self.path, self.kind)
@@ -156,7 +158,7 @@ class TrainingFile:
         if names:
             other = [f"{name} ({begun.get(name)} there, {self.description.get(name)} here)" for name in names]
             message = (
-                f"{self.path} belongs to a training that was begun otherwise: {first_ids(other)}; call it as it was "
+                f"{self.path} belongs to a training that was begun otherwise: {', '.join(other)}; call it as it was "
                 "begun, or choose another file"
             )
             raise ValueError(message)

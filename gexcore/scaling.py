@@ -5,6 +5,7 @@ Shapes: N samples, G genes.
 
 from __future__ import annotations
 
+import itertools
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -12,6 +13,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from .tasks import CohortWarning
+
+_BLOCK = 1024  # genes looked at together, in several copies of their values; likewise
+_CELLS = 1_000_000
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,6 +60,13 @@ class Scaler:
         if clip is not None and not (clip > 0 or (clip == 0 and method == "minmax")):
             message = f"clip must be None or a positive number (0 too for 'minmax'), not {clip!r}"
             raise ValueError(message)
+        x = np.asarray(x)
+        bounds = np.linspace(0, x.shape[1], max(1, -(-x.shape[1] // _BLOCK)) + 1).round().astype(int)
+        parts = [cls._fit(x[:, a:b], method, clip).state() for a, b in itertools.pairwise(bounds)]
+        return cls(method, clip, **{name: np.concatenate([part[name] for part in parts]) for name in parts[0]})
+
+    @classmethod
+    def _fit(cls, x: np.ndarray, method: str, clip: float | None) -> Scaler:
         x = np.asarray(x, dtype="float64")
         x = np.where(np.isnan(x).all(axis=0), 0.0, x)
         levels = _levels(x)
@@ -80,8 +91,12 @@ class Scaler:
 
     def transform(self, x: np.ndarray) -> np.ndarray:
         """Scaled expression, (N, G) float32 without NaN."""
-        z = (np.clip(np.asarray(x, dtype="float64"), self.low, self.high) - self.shift) * self.factor  # (N, G)
-        return np.where(np.isnan(z), self.fill, z).astype("float32")
+        x, scaled = np.asarray(x), np.empty(np.shape(x), dtype="float32")
+        size = max(1, _CELLS // x.shape[1])
+        for rows in (slice(start, start + size) for start in range(0, len(x), size)):
+            z = (np.clip(x[rows].astype("float64"), self.low, self.high) - self.shift) * self.factor  # (n, G)
+            scaled[rows] = np.where(np.isnan(z), self.fill, z)
+        return scaled
 
     def standardise(self, x: np.ndarray) -> np.ndarray:
         """As :meth:`transform`, but a missing cell stays NaN."""

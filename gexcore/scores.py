@@ -37,7 +37,8 @@ def summarise(scores: pd.DataFrame, *, test_ratio: float = 0.2 / 0.7) -> pd.Data
     Returns
     -------
     pandas.DataFrame
-        cohort, model, task, metric, mean, sd, low and high (95 %), splits that were scored, splits that failed.
+        cohort, model, task, metric, mean, sd, low and high (95 %), splits that were scored, splits that failed. The
+        mean needs one scored split, the rest two, and no interval surrounds scores that are all equal.
     """
     rows = []
     given = scores[scores["status"] != "not taken"]

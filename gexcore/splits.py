@@ -18,6 +18,7 @@ from sklearn.cluster import KMeans
 from sklearn.model_selection import GroupShuffleSplit, train_test_split
 
 from .cohort import as_cohort
+from .files import write_file
 from .tables import read_table
 from .tasks import Task, check_tasks, first_ids
 
@@ -53,7 +54,7 @@ def split(
     Returns
     -------
     train, val, test : AnnData
-        Copies, rows ordered by sample id.
+        Copies, rows ordered by sample id; views of a cohort on disk.
 
     Raises
     ------
@@ -121,7 +122,7 @@ def cluster_folds(
     ValueError
         Samples without a row of finite numbers, too few samples (or different ones) for so many folds.
     """
-    cohort = as_cohort(cohort)
+    cohort = as_cohort(cohort, backed=True)
     cohort = cohort[np.sort(cohort.obs_names.to_numpy(dtype=object))]
     absent = cohort.obs_names.difference(embedding.index)
     if len(absent):
@@ -169,7 +170,7 @@ def take(cohort: ad.AnnData | pd.DataFrame, parts: pd.Series) -> tuple[ad.AnnDat
     Returns
     -------
     train, val, test : AnnData
-        Copies, rows ordered by sample id.
+        Copies, rows ordered by sample id; views of a cohort on disk.
 
     Raises
     ------
@@ -180,13 +181,17 @@ def take(cohort: ad.AnnData | pd.DataFrame, parts: pd.Series) -> tuple[ad.AnnDat
         message = f"parts must be one column of a table of splits, not {type(parts).__name__}"
         raise TypeError(message)
     _check_table(parts.to_frame(), "parts")
-    cohort = as_cohort(cohort)
+    cohort = as_cohort(cohort, backed=True)
+    if cohort.isbacked and cohort.is_view:
+        message = "a part of a cohort on disk cannot be divided again: divide the whole, or read the part into memory"
+        raise ValueError(message)
     here, there = cohort.obs_names, parts.index
     for where, ids in {"cohort": here.difference(there), "split": there.difference(here)}.items():
         if len(ids):
             message = f"cohort and split are of other samples: {len(ids)} only in the {where}, first {first_ids(ids)}"
             raise ValueError(message)
-    return tuple(cohort[parts.index[parts == part].sort_values()].copy() for part in PARTS)
+    divided = (cohort[parts.index[parts == part].sort_values()] for part in PARTS)
+    return tuple(part if part.isbacked else part.copy() for part in divided)
 
 
 def write_splits(table: pd.DataFrame, path: str | os.PathLike) -> None:
@@ -195,9 +200,7 @@ def write_splits(table: pd.DataFrame, path: str | os.PathLike) -> None:
     if path.suffix.lower() != ".csv":
         message = f"{path}: splits are written as text; give the file the ending .csv"
         raise ValueError(message)
-    part = path.with_name(path.name + ".part")
-    _check_table(table, "the table").to_csv(part, index_label="sample", lineterminator="\n")
-    part.replace(path)
+    write_file(path, _check_table(table, "the table").to_csv(index_label="sample", lineterminator="\n"))
 
 
 def read_splits(path: str | os.PathLike) -> pd.DataFrame:
@@ -226,11 +229,11 @@ def _check_table(table: pd.DataFrame, where: str) -> pd.DataFrame:
 
 
 def _checked(cohort: ad.AnnData | pd.DataFrame, fractions: tuple[float, float, float]) -> ad.AnnData:
-    cohort = as_cohort(cohort)
+    cohort = as_cohort(cohort, backed=True)
     if len(fractions) != 3 or min(fractions) <= 0 or not math.isclose(sum(fractions), 1, abs_tol=1e-6):
         message = f"fractions must be three positive shares that sum to 1 (train, val, test), not {fractions}"
         raise ValueError(message)
-    return cohort[np.sort(cohort.obs_names.to_numpy(dtype=object))]
+    return cohort
 
 
 def _assign(
@@ -240,11 +243,12 @@ def _assign(
     fractions: tuple[float, float, float],
     groups: str | None,
 ) -> pd.Series:
-    """Part of every sample of a cohort ordered by id."""
-    together = None if groups is None else _groups(cohort.obs, groups)
-    strata = _strata(cohort.obs, () if tasks is None else check_tasks(tasks))
+    """Part of every sample, ordered by id."""
+    obs = cohort.obs.loc[np.sort(cohort.obs_names.to_numpy(dtype=object))]
+    together = None if groups is None else _groups(obs, groups)
+    strata = _strata(obs, () if tasks is None else check_tasks(tasks))
 
-    n = cohort.n_obs if together is None else together.nunique()
+    n = len(obs) if together is None else together.nunique()
     n_val, n_test = (round(share * n) for share in fractions[1:])
     sizes = {"train": n - n_val - n_test, "val": n_val, "test": n_test}
     empty = [part for part, size in sizes.items() if size < 1]
@@ -255,7 +259,7 @@ def _assign(
     rng = np.random.default_rng(seed)
     rest, test = _halves(strata, together, n_test, rng)
     val = _halves(rest, together, n_val, rng)[1]
-    parts = pd.Series("train", index=cohort.obs_names, dtype=object)
+    parts = pd.Series("train", index=obs.index, dtype=object)
     parts[val.index], parts[test.index] = "val", "test"
     return parts
 

@@ -146,7 +146,7 @@ def read_gene_sets(path: str | os.PathLike) -> dict[str, list[str]]:
 def _read_parquet(path: Path) -> pd.DataFrame:
     try:
         table = pd.read_parquet(path)
-    except (pa.ArrowInvalid, OSError) as error:
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         message = f"{path}: not a complete parquet file; it was cut short or is of another kind, write it again"
         raise ValueError(message) from error
     has_ids = not isinstance(table.index, pd.RangeIndex)
@@ -176,6 +176,9 @@ def _layout(path: Path, handle: TextIO) -> tuple[list[str], str, str]:
     delimiter = max(",\t;", key=header.count)
     _check_header(path, header, second, delimiter)
     names = next(csv.reader([header], delimiter=delimiter))
+    if names[-1].endswith(("\n", "\r")):
+        message = f"{path}: a quotation mark in the header is not closed there; write every column name in one line"
+        raise ValueError(message)
     decimal, wrong = None, []
     for i, (first, n_cells, text) in enumerate(_rows(itertools.chain([second], handle), delimiter)):
         if i == 0 and n_cells == len(names) + 1:
@@ -193,7 +196,8 @@ def _layout(path: Path, handle: TextIO) -> tuple[list[str], str, str]:
     if wrong:
         halved = delimiter == "," and {n for _, n in wrong} == {2 * len(names) - 1}
         message = (
-            f"{path}: the header has {len(names)} columns but {len(wrong)} rows have more or fewer, "
+            f"{path}: the header has {len(names)} columns but {len(wrong)} "
+            f"{'row has' if len(wrong) == 1 else 'rows have'} more or fewer, "
             f"first {textwrap.shorten(wrong[0][0], 40)!r}; "
             + (
                 "are commas decimal marks, too? Separate the columns by semicolons"

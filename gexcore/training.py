@@ -20,11 +20,13 @@ import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor, nn
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch.optim.swa_utils import AveragedModel
 from tqdm import tqdm
 
 from .multitask import EqualWeights
+from .parallel import OneProcess
 from .resume import Progress, TrainingFile, describe
+from .streams import InMemory, Streamed
 
 Losses = Mapping[str, tuple[Tensor, int]]
 
@@ -111,6 +113,29 @@ def batches(n: int, size: int) -> list[slice]:
     return [slice(a, b) for a, b in itertools.pairwise(bounds)]
 
 
+class MovingAverage(AveragedModel):
+    """A second set of weights and buffers: the exponential moving average of those of ``module``, which is trained.
+
+    Whole numbers are not averaged but copied: rounding would turn the position of a gene into that of its neighbour.
+    All tensors are looked up once, as in a small network the search takes as long as the rest of a step.
+    """
+
+    def __init__(self, module: nn.Module, decay: float):
+        super().__init__(module, use_buffers=True)
+        own, current = ([t.detach() for t in (*m.parameters(), *m.buffers())] for m in (self.module, module))
+        pairs = list(zip(own, current, strict=True))
+        self._decay, self._numbers = decay, [pair for pair in pairs if not pair[0].is_floating_point()]
+        self._averaged = [list(side) for side in zip(*(p for p in pairs if p[0].is_floating_point()), strict=True)]
+
+    @torch.no_grad()
+    def follow(self) -> None:
+        """One step towards what the module has become; the first goes all the way."""
+        torch._foreach_lerp_(*self._averaged, 1 - self._decay if self.n_averaged else 1.0)
+        for own, current in self._numbers:
+            own.copy_(current)
+        self.n_averaged += 1
+
+
 def _learning_rate(settings: TrainingSettings, progress: float) -> float:
     # progress: 0 at the first step, 1 after the last possible one
     if settings.schedule == "constant":
@@ -140,12 +165,13 @@ def evaluate_losses(module: nn.Module, losses: Callable, data: tuple[Tensor, ...
 def train(
     module: nn.Module,
     losses: Callable[[nn.Module, tuple[Tensor, ...]], Losses],
-    data: tuple[Tensor, ...],
+    data: tuple[Tensor, ...] | Streamed,
     validation: tuple[Tensor, ...] | None,
     settings: TrainingSettings,
     *,
     strategy: EqualWeights | None = None,
     device: torch.device,
+    processes: OneProcess | None = None,
     generator: np.random.Generator,
     label: str,
     checkpoint: str | os.PathLike | None = None,
@@ -158,9 +184,12 @@ def train(
         ``losses(module, batch) -> {task: (mean loss, number of labelled samples)}``; tasks without a labelled sample in
         the batch are left out. Early stopping follows the mean over tasks.
     data, validation : tuple of Tensor
-        First axis: samples. Batches are the same rows of every tensor.
+        First axis: samples. Batches are the same rows of every tensor. Training samples that do not fit into memory
+        are :class:`gexcore.streams.Streamed`.
     strategy : EqualWeights, optional
         How the losses become the gradients of a step (:mod:`gexcore.multitask`); their mean unless given.
+    processes : OneProcess, optional
+        Those that train this network together, launched; ``losses`` and ``strategy`` spread a batch over them.
     generator : numpy.random.Generator
         Order of the samples.
     label : str
@@ -169,7 +198,7 @@ def train(
         After every epoch all that the rest depends on is written to this file, in a single step. The same call later
         goes on after the last whole epoch and ends, on the same machine, with the bits of a training that was never
         broken off. The file stays: once training has ended, the same call returns its result at once. What ``losses``
-        draws must come from torch's own generators or from ``generator``.
+        draws must come from torch's own generators or from ``generator``. Of several processes the first one writes.
 
     Returns
     -------
@@ -181,39 +210,46 @@ def train(
     FloatingPointError
         The loss was not finite before any epoch could be kept.
     ValueError
-        ``checkpoint`` belongs to a training with other settings, initial weights or data, or is no such file.
+        ``checkpoint`` belongs to a training with other settings, initial weights or data, or is no such file, or not
+        all processes find it.
     """
-    data, validation = (part and tuple(t.to(device) for t in part) for part in (data, validation))
+    processes = processes or OneProcess(device)
+    data = (data if isinstance(data, Streamed) else InMemory(data)).to(device)
+    validation = validation and tuple(t.to(device) for t in validation)
     strategy = (strategy or EqualWeights(())).to(device)
     parameters = [p for p in (*module.parameters(), *strategy.parameters()) if p.requires_grad]
     matrices, vectors = ([p for p in parameters if (p.dim() > 1) == matrix] for matrix in (True, False))
     groups = [{"params": matrices, "weight_decay": settings.weight_decay}, {"params": vectors, "weight_decay": 0.0}]
-    optimizer = torch.optim.AdamW(groups, lr=settings.learning_rate, betas=(settings.beta1, 0.999))
-    n, progress, file = len(data[0]), Progress(), None
-    slices = batches(n, settings.batch_size)
+    optimizer = torch.optim.AdamW(groups, lr=settings.learning_rate, betas=(settings.beta1, 0.999), foreach=True)
+    progress, file = Progress(), None
+    slices = batches(len(data), settings.batch_size)
     averaged = None  # a second set of weights, only where it is asked for
     if settings.averaging:
-        averaged = AveragedModel(module, multi_avg_fn=get_ema_multi_avg_fn(settings.averaging), use_buffers=True)
+        averaged = MovingAverage(module, settings.averaging)
     kept = averaged.module if averaged else module
     if checkpoint is not None:
         begun = describe(settings, module, strategy, data, validation, generator, device)
         state = {"module": module, "averaged": averaged, "strategy": strategy, "optimizer": optimizer}
         file = TrainingFile(checkpoint, label, begun, **state, generator=generator, device=device)
         progress = file.resume()
+        if len(found := set(processes.every(progress.epoch))) > 1:
+            message = f"{checkpoint} is at epoch {min(found)} for one process and at {max(found)} for another: all "
+            message += "machines have to see the same file"
+            raise ValueError(message)
     epochs = range(progress.epoch + 1, settings.max_epochs + 1)
     place = {"initial": progress.epoch, "total": settings.max_epochs}
-    bar = tqdm(epochs, desc=label, unit="epoch", disable=None, leave=False, **place)
+    bar = tqdm(epochs, desc=label, unit="epoch", disable=None if processes.first else True, leave=False, **place)
     for epoch in bar:
         if progress.epoch - progress.best_epoch >= settings.patience:
             break
         module.train()
-        order = torch.from_numpy(generator.permutation(n)).to(device)
+        processes.begin(epoch)
         seen = []
-        for step, part in enumerate(slices):
+        for step, batch in enumerate(data.epoch(generator, slices)):
             for group in optimizer.param_groups:
                 group["lr"] = _learning_rate(settings, (epoch - 1 + step / len(slices)) / settings.max_epochs)
             with torch.autocast(device.type, torch.bfloat16, enabled=settings.precision == "bfloat16"):
-                parts = losses(module, tuple(d[order[part]] for d in data))
+                parts = losses(module, batch)
             if not parts:
                 continue
             optimizer.zero_grad()
@@ -222,11 +258,13 @@ def train(
                 nn.utils.clip_grad_norm_(parameters, settings.gradient_clip)
             optimizer.step()
             if averaged:
-                averaged.update_parameters(module)
+                averaged.follow()
             seen.append({task: (loss.detach(), m) for task, (loss, m) in parts.items()})
+        processes.align(module, *([averaged] if averaged else []))
         scores = {"train": _pooled(seen)}
         if validation is not None:
             scores["val"] = evaluate_losses(kept, losses, validation, settings.batch_size)
+        scores = processes.agreed(scores)
         for split, by_task in scores.items():
             by_task["mean"] = float(np.mean(list(by_task.values())))
             progress.rows += [(epoch, split, task, loss) for task, loss in by_task.items()]
@@ -247,8 +285,9 @@ def train(
         if validation is None or followed < progress.best_loss:
             progress.best = {name: value.clone() for name, value in kept.state_dict().items()}
             progress.best_epoch, progress.best_loss = epoch, followed
-        if file:
+        if file and processes.first:
             file.write(progress)
+        processes.wait()
     module.load_state_dict(progress.best)
     module.eval()
     return pd.DataFrame(progress.rows, columns=["epoch", "split", "task", "loss"])

@@ -28,7 +28,7 @@ class Attention(nn.Module):
         """Tokens x (B, N, D) and y (B, M, D), padding (B, M) True where y holds none, to (B, N, D)."""
         q, k, v = self._heads(self.query(x)), self._heads(self.key(y)), self._heads(self.value(y))
         mask = None if padding is None else ~padding[:, None, None]  # (B, 1, 1, M)
-        head = F.scaled_dot_product_attention(q, k, v, attn_mask=mask)  # (B, H, N, d)
+        head = _attend(q, k, v, mask)  # (B, H, N, d)
         return self.out(head.transpose(1, 2).flatten(2))
 
     def weights(self, x: Tensor, y: Tensor, padding: Tensor | None) -> Tensor:
@@ -40,6 +40,13 @@ class Attention(nn.Module):
             if padding is not None
             else score.softmax(-1)
         )
+
+
+def _attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
+    if q.is_cuda:
+        return F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
+    with torch.autocast("cpu", enabled=False):  # whose kernel takes longer over half the digits
+        return F.scaled_dot_product_attention(q.float(), k.float(), v.float(), attn_mask=mask)
 
 
 class Block(nn.Module):

@@ -7,7 +7,8 @@ Shapes: B samples, G genes, E gene vector, P pooled width.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from numbers import Integral, Real
 from typing import Any, ClassVar, Self
@@ -17,8 +18,9 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from .attention import ExpressionEncoder
+from .attention import ExpressionEncoder, PathwayEncoder
 from .estimator import SHORT_TRAINING, MultitaskModule, NeuralEstimator, NeuralSettings, task_heads
+from .genes import check_gene_sets, divide_among_sets
 from .heads import POOLINGS
 from .network import vectors_for
 from .tasks import Target, Task
@@ -38,16 +40,21 @@ class TxTSettings(NeuralSettings):
     value_path: bool = False  # expression also in the tokens
     pooling: str = "flatten"  # what becomes of the gene vectors; or "mean", "attention", "score"
     gene_dropout: float = 0.0  # share of genes whose expression is set to 0 in each training step
+    attention: str = "full"  # or "linear", of random features; "pathways": within gene sets, then among them
+    n_features: int = 128  # of linear attention, per head
+    n_tokens: int = 1  # of pathways, per gene set
+    checkpointing: bool = False  # blocks are computed again in the backward pass, in the memory of one of them
     ranges: ClassVar[dict[str, tuple[type, float, float]]] = {
         **NeuralSettings.ranges,
-        **dict.fromkeys(("n_heads", "d_model", "d_ff"), (Integral, 1, math.inf)),
+        **dict.fromkeys(("n_heads", "d_model", "d_ff", "n_features", "n_tokens"), (Integral, 1, math.inf)),
         **dict.fromkeys(("dropout", "gene_dropout"), (Real, 0, 1)),
         "n_layers": (Integral, 0, math.inf),
     }
     choices: ClassVar[dict[str, tuple]] = {
         **NeuralSettings.choices,
         "pooling": tuple(POOLINGS),
-        **dict.fromkeys(("norm_first", "expression_term", "value_path"), (True, False)),
+        "attention": ("full", "linear", "pathways"),
+        **dict.fromkeys(("norm_first", "expression_term", "value_path", "checkpointing"), (True, False)),
     }
 
 
@@ -72,28 +79,44 @@ PRESETS: dict[str, dict] = {
 
 
 class TxTModule(MultitaskModule):
-    """The network of TxT: scaled expression (B, G) to the raw scores of every task, each (B, n_outputs)."""
+    """The network of TxT: scaled expression (B, G) to the raw scores of every task, each (B, n_outputs).
 
-    def __init__(self, n_genes: int, targets: Sequence[Target], d_embed: int, settings: TxTSettings):
+    With pathways ``members`` holds, for each gene set, the positions of its genes, and heads read tokens, not genes.
+    """
+
+    def __init__(
+        self,
+        n_genes: int,
+        targets: Sequence[Target],
+        d_embed: int,
+        settings: TxTSettings,
+        members: Sequence[Sequence[int]] | None = None,
+    ):
         super().__init__()
         s = settings
-        self.encoder = ExpressionEncoder(
-            n_genes,
-            n_layers=s.n_layers,
-            n_heads=s.n_heads,
-            d_model=s.d_model,
-            d_embed=d_embed,
-            d_ff=s.d_ff,
-            dropout=s.dropout,
-            norm_first=s.norm_first,
-            expression_term=s.expression_term,
-            value_path=s.value_path,
-        )
+        shape = {
+            "n_layers": s.n_layers,
+            "n_heads": s.n_heads,
+            "d_model": s.d_model,
+            "d_embed": d_embed,
+            "d_ff": s.d_ff,
+            "dropout": s.dropout,
+            "norm_first": s.norm_first,
+            "expression_term": s.expression_term,
+            "value_path": s.value_path,
+            "checkpointing": s.checkpointing,
+        }
+        if s.attention == "pathways":
+            self.encoder = PathwayEncoder(n_genes, members, n_tokens=s.n_tokens, **shape)
+            n_genes = len(members) * s.n_tokens
+        else:
+            n_features = s.n_features if s.attention == "linear" else None
+            self.encoder = ExpressionEncoder(n_genes, n_features=n_features, **shape)
         self.pool = POOLINGS[s.pooling](n_genes, d_embed, s.head_dropout)
         self.gene_dropout = s.gene_dropout
         self.heads = task_heads(self.pool.width, targets, s)
         for name, parameter in self.named_parameters():
-            if parameter.dim() == 2 and name != "encoder.genes":
+            if parameter.dim() == 2 and name not in ("encoder.genes", "encoder.sets.vectors"):
                 nn.init.xavier_uniform_(parameter)
 
     def embed(self, expression: Tensor) -> Tensor:
@@ -115,6 +138,10 @@ class TxT(NeuralEstimator):
     gene_embedding : pandas.DataFrame, optional
         Starting gene vectors, genes x E, for example node2vec vectors of a protein network. Genes it lacks start from
         its mean vector, with a warning. Without it gene vectors start at random. They are trained either way.
+    gene_sets : mapping or path of a .gmt file, optional
+        With ``attention="pathways"``, and there needed: set to genes. Each set is read into tokens of its own, and
+        attention goes on among these (:class:`gexcore.attention.PathwayEncoder`). Genes in no set are not dropped:
+        :func:`gexcore.genes.divide_among_sets` has sets for them, too.
     preset : {"paper", "quick"}
         ``"paper"``: the published network and settings. Unlike there, gene vectors start at random unless given, and
         heads at the null prediction; intervals are floored; task losses are standardised, PCGrad projects their
@@ -130,6 +157,8 @@ class TxT(NeuralEstimator):
     Attributes
     ----------
     settings : TxTSettings
+    tokens_ : dict
+        With pathways: what attention goes on among, name to genes, the sets of the training cohort in their order.
     history_, genes_, scaler_, targets_, module_
         As in :class:`gexcore.estimator.NeuralEstimator`.
 
@@ -151,6 +180,7 @@ class TxT(NeuralEstimator):
         tasks: Task | Sequence[Task],
         *,
         gene_embedding: pd.DataFrame | None = None,
+        gene_sets: Mapping[str, Sequence[str]] | str | os.PathLike | None = None,
         preset: str = "paper",
         seed: int = 0,
         device: str = "auto",
@@ -163,29 +193,54 @@ class TxT(NeuralEstimator):
             raise TypeError(message)
         self.gene_embedding = gene_embedding
         self.d_embed = self.settings.d_model if gene_embedding is None else gene_embedding.shape[1]
+        if (self.settings.attention == "pathways") != (gene_sets is not None):
+            message = (
+                f"gene_sets belong to attention='pathways': attention is {self.settings.attention!r}, and gene_sets "
+                f"are {'not given' if gene_sets is None else 'given'}"
+            )
+            raise ValueError(message)
+        self.gene_sets = None if gene_sets is None else check_gene_sets(gene_sets)
 
     def build_module(self, genes: Sequence[str], targets: Sequence[Target]) -> TxTModule:
         """The network, its gene vectors where ``gene_embedding`` has them."""
-        module = TxTModule(len(genes), targets, self.d_embed, self.settings)
+        members = None
+        if self.gene_sets is not None:
+            sets, position = divide_among_sets(genes, self.gene_sets), pd.Index(genes)
+            members = [position.get_indexer(of_set) for of_set in sets.values()]
+            n = self.settings.n_tokens
+            self.tokens_ = {
+                name if n == 1 else f"{name}, token {i}": of_set
+                for name, of_set in sets.items()
+                for i in range(1, n + 1)
+            }
+        module = TxTModule(len(genes), targets, self.d_embed, self.settings, members)
         if self.gene_embedding is not None:
             start = torch.tensor(vectors_for(genes, self.gene_embedding).to_numpy(float))
             module.encoder.genes.data.copy_(start)  # in another memory order the same numbers would round otherwise
         return module
 
+    def attending(self) -> list[str]:
+        """Names of what attends to each other in the layers of the fitted model: its genes, or tokens of gene sets."""
+        self.fitted_module()
+        return self.genes_ if self.gene_sets is None else list(self.tokens_)
+
     def extra_config(self) -> dict[str, Any]:
-        """The width of the gene vectors, which need not be that of the settings."""
-        return {"d_embed": self.d_embed}
+        """The width of the gene vectors, which need not be that of the settings, and the gene sets that are read."""
+        if self.gene_sets is None:
+            return {"d_embed": self.d_embed}
+        read = {name: genes for name, genes in self.gene_sets.items() if not set(genes).isdisjoint(self.genes_)}
+        return {"d_embed": self.d_embed, "gene_sets": read}
 
     @classmethod
     def from_config(
         cls, config: Mapping[str, Any], state: Mapping[str, np.ndarray], tasks: Sequence[Task], **settings
     ) -> Self:
-        model = super().from_config(config, state, tasks, **settings)
+        model = super().from_config(config, state, tasks, gene_sets=config.get("gene_sets"), **settings)
         model.d_embed = config["d_embed"]
         return model
 
-    def _batched(self, function: Callable, inputs: Tensor) -> list[Tensor]:
+    def _batched(self, function: Callable, parts: Iterable[Tensor], n: int) -> list[Tensor]:
         if self.module_.encoder.hears_expression():
-            return super()._batched(function, inputs)
-        alike = super()._batched(function, inputs[:1])  # rounding, row by row, must not rank patients that are alike
-        return [result.expand(len(inputs), -1) for result in alike]
+            return super()._batched(function, parts, n)
+        first = next(iter(parts))[:1]  # rounding, row by row, must not rank patients that are alike
+        return [result.expand(n, -1) for result in super()._batched(function, [first], 1)]

@@ -188,8 +188,8 @@ assert again == ids  # the order of the file does not matter
 #
 # Most results that cannot be repeated go wrong before the first model: a table read with genes as rows, an event
 # column coded 1 and 2, counts taken for log values. `read_cohort` and the tasks look for that and say what they
-# found, where, and what to do. (A column coded 1 = *alive* looks like any other: compare the share of events with
-# what you know of the cohort.) Five accidents:
+# found, where, and what to do. (A column coded 1 = *alive* is asked about where its name or its times show it; they do
+# not always: compare the share of events with what you know of the cohort.) Five accidents:
 
 # %%
 clinical, worded = demo.obs[["age"]], demo.to_df().astype(object)

@@ -6,6 +6,22 @@
 # TxT {cite}`koo2025` treats a patient as a sentence and genes as its words. A gene brings a vector that is the same
 # for everybody; what the patient adds, the expression of that gene, enters where language models put the position
 # of a word. This chapter builds the model one equation at a time, runs each on real numbers, and checks it.
+#
+# ```{figure} ../_static/txt.svg
+# ---
+# name: txt
+# figclass: wide-figure
+# alt: >-
+#   Flow chart. Gene vectors, the same for every patient, pass eight encoder blocks of layer norm, attention, layer
+#   norm and feed-forward layer. The expression of a patient becomes the expression term, which is added to the
+#   attention scores of every block. The patient's own gene vectors come out, are laid side by side, and heads for
+#   survival, subtype, grade, age and size read them. A dashed arrow leads from expression to the gene vectors: in
+#   the preset quick.
+# ---
+# The architecture of TxT. The vectors of the genes (orange) are the same for every patient; the expression of the
+# patient (blue) only says who attends to whom, in all blocks by the same term. Each head reads all vectors that
+# leave the encoder. The dashed arrow is not in the paper.
+# ```
 
 # %% tags=["parameters"]
 seed: int = 0  # initial weights and the split of the last section
@@ -55,6 +71,21 @@ g = torch.from_numpy(scaler.transform(cohort.X[:5]))  # (B, G): five patients
 # $$
 # \frac{(g_i u_h) \cdot (g_j v_h)}{\sqrt{2d}} = c_h \, g_i \, g_j, \qquad c_h = \frac{u_h \cdot v_h}{\sqrt{2d}}
 # $$
+#
+# ```{figure} ../_static/positional.svg
+# ---
+# name: positional
+# figclass: wide-figure
+# alt: >-
+#   Worked example of three genes, ESR1, GATA3 and KRT5, and one head with c = 2. For two patients a matrix of what
+#   the genes are, the same for both, and a matrix of products of expression add up to scores, whose softmax by row
+#   gives attention weights. ESR1 gives GATA3 a score of 2.6 in the first patient, and of 1.0 in the second, where
+#   ESR1 is at its lowest.
+# ---
+# The expression term of TxT's attention at work, with invented numbers. Rows ask, columns answer, and each row of
+# weights sums to 1. What the genes are to each other (orange) is the same in both patients; what expression adds
+# (blue) is large where both genes are high, so that two patients with the same genes attend differently.
+# ```
 #
 # The cell computes both sides, for every pair of genes of every patient.
 
@@ -113,6 +144,21 @@ plt.show()
 #
 # So the model needs no attention of its own. It can use the fused kernels {cite}`dao2022`, which never store the
 # $G \times G$ matrix of weights. The published code stores several per layer.
+#
+# ```{figure} ../_static/folded.svg
+# ---
+# name: folded
+# figclass: wide-figure
+# alt: >-
+#   Above, the matrix of queries of three genes with a third column c times the root of 2d times g, multiplied by
+#   the matrix of keys with a third row g, gives the scores of the figure before. Below, drawn to scale for 1000
+#   genes: three squares of 1000 by 1000 numbers where attention is written out, and three strips of 1000 by 24
+#   where it is folded.
+# ---
+# TxT's expression term as one more column (blue). Above: queries and keys that are one number wider give the scores
+# of patient 1 in {numref}`positional` by a product alone. Below: what is stored meanwhile, to scale. A fused kernel
+# makes the scores a tile at a time, uses them and forgets them.
+# ```
 
 # %%
 attention = ExpressionAttention(E, D, H)

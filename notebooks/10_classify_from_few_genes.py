@@ -178,7 +178,7 @@ if by_default:
     rival = mean.drop("GexBERT, frozen", level="model").groupby("size").max()
     assert (mean["GexBERT, frozen"] - rival).loc[[8, 16]].mean() > -0.02
 
-# %% tags=["remove-cell"]
+# %% tags=["remove-cell", "nbval-ignore-output"]
 for name, number in {
     "least": few["difference"].min(),
     "most": few["difference"].max(),

@@ -166,7 +166,7 @@ assert (restored["low"] < 0).all()  # no size at which the gain is beyond chance
 assert (restored["difference"].abs() < 0.02).all()
 assert (interval.loc["+ true anchors", "high"] < 0.05).all()  # a low ceiling
 
-# %% tags=["remove-cell"]
+# %% tags=["remove-cell", "nbval-ignore-output"]
 for name, (arm, n) in {
     "random_64": ("+ random genes restored by GexBERT", 64),
     "random_256": ("+ random genes restored by GexBERT", 256),

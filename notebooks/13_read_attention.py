@@ -338,7 +338,7 @@ if (seed, max_epochs, paper_epochs, full_size, n_top) == (0, 4, 12, False, 20):
     shifts = agreement[["difference in expression", "difference, summary attend"]]
     assert abs(shifts.mean().diff().iloc[-1]) < 0.2
 
-# %% tags=["remove-cell"]
+# %% tags=["remove-cell", "nbval-ignore-output"]
 glue("beyond_quick", float(beyond["quick"]), display=False)
 glue("beyond_untrained", float(beyond["untrained"]), display=False)
 with_difference = rho["difference", "difference"]

@@ -349,7 +349,7 @@ if by_default:
     assert abs(gain["frozen"] - gain["frozen, not pretrained"]) < 0.04
     assert of_few.loc["trained further", "age"] > of_few.loc["frozen", "age"] + 0.3
 
-# %% tags=["remove-cell"]
+# %% tags=["remove-cell", "nbval-ignore-output"]
 moved = change.loc[PRETRAINED].abs().max(axis=1).groupby("task").max()
 said = {
     "constant": guess,

@@ -368,7 +368,7 @@ if given == defaults:
     assert area > 0.7
     assert differs.loc["AGING_TF", "q"] < 0.05
 
-# %% tags=["remove-cell"]
+# %% tags=["remove-cell", "nbval-ignore-output"]
 glue("n_core", int(core["gene"].nunique()), display=False)
 glue("area_core", float(area), display=False)
 glue("n_differ", int((differs["q"] < 0.05).sum()), display=False)

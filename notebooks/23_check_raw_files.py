@@ -148,7 +148,7 @@ print("1-Mar may have been", " or ".join(gx.identifiers.date_symbols("1-Mar")))
 # times in days, two libraries of some tumours, normal tissue among the samples, one gene split over two ids, one id
 # that no table knows.
 
-# %%
+# %% tags=["nbval-ignore-output"]
 rng = np.random.default_rng(seed)
 demo = gx.load_cohort("demo")
 ids = [f"ENSG{i:011d}.{i % 7 + 1}" for i in range(1, demo.n_vars + 1)]

@@ -23,6 +23,7 @@ import contextlib
 import html
 import io
 import os
+import re
 import shlex
 import shutil
 import tempfile
@@ -97,6 +98,7 @@ print(*sorted(path.name for path in Path("trained").iterdir()), sep="\n")
 
 # %% tags=["nbval-ignore-output"]
 page = Path("trained/report.html").read_text(encoding="utf-8")
+page = re.sub(r", \d{4}-\d\d-\d\dT[\d:+]+", "", page)  # the date of this run
 HTML(
     f'<div><iframe srcdoc="{html.escape(page)}" title="The report of the training"'
     ' style="width: 100%; height: 36rem; border: 1px solid #8888; background: white">'

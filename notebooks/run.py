@@ -11,6 +11,7 @@ import ast
 import os
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -41,8 +42,22 @@ def canonical(notebook: NotebookNode, name: str) -> NotebookNode:
         cell.metadata = nbformat.from_dict(
             {key: cell.metadata[key] for key in ["tags"] if cell.metadata.get(key)}
         )
+        if cell.cell_type == "code":
+            cell.outputs = joined(cell.outputs)
     nbformat.validate(notebook)
     return notebook
+
+
+def joined(outputs: list[NotebookNode]) -> list[NotebookNode]:
+    """Outputs with each stretch of printed text in one piece; where it breaks depends on how busy a machine is."""
+    kept = []
+    for output in outputs:
+        both = [o.output_type == "stream" and o.name for o in (*kept[-1:], output)]
+        if len(both) == 2 and both[0] and both[0] == both[1]:
+            kept[-1].text += output.text
+        else:
+            kept.append(output)
+    return kept
 
 
 def read_source(path: Path) -> NotebookNode:
@@ -75,7 +90,10 @@ def faults(notebook: NotebookNode) -> list[str]:
 
 
 def execute(source: Path, parameters: dict, folder: Path) -> None:
-    """Run one source and put its notebook into ``folder``; when that fails, an older file stays as it was."""
+    """Run one source and put its notebook into ``folder``; when that fails, an older file stays as it was.
+
+    One that is killed while it writes leaves a hidden draft, which the next run replaces.
+    """
     target = folder / f"{source.stem}.ipynb"
     with tempfile.TemporaryDirectory() as scratch:
         draft = Path(scratch, target.name)
@@ -94,8 +112,11 @@ def execute(source: Path, parameters: dict, folder: Path) -> None:
     if found := faults(notebook):
         raise RuntimeError("\n".join(found))
     folder.mkdir(parents=True, exist_ok=True)
-    part = target.with_suffix(".part")
-    nbformat.write(notebook, part)
+    part = target.with_name(f".{target.name}.part")
+    with part.open("w", encoding="utf-8") as file:
+        nbformat.write(notebook, file)
+        file.flush()
+        os.fsync(file.fileno())
     part.replace(target)
 
 
@@ -109,12 +130,25 @@ def attempt(source: Path, *how) -> tuple[str, float, str]:
     return source.stem, time.monotonic() - start, failure
 
 
+def end_with(parent: int) -> None:
+    """Let this process not outlive its parent, which may be killed without a word; kernels do the same."""
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(0.5)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
 def run_all(sources: list[Path], *how) -> Iterator[tuple[str, float, str]]:
     """Attempt all sources, one per core, and tell of each when it is done."""
     if len(sources) == 1:
         yield attempt(sources[0], *how)
         return
-    pool = ProcessPoolExecutor(min(os.cpu_count() or 1, 4))
+    pool = ProcessPoolExecutor(
+        min(os.cpu_count() or 1, 4), initializer=end_with, initargs=(os.getpid(),)
+    )
     try:
         running = [pool.submit(attempt, source, *how) for source in sources]
         for done in as_completed(running):

@@ -1,5 +1,7 @@
 """What tests share: torch draws the same numbers in each, whatever ran before; cohorts with planted groups of genes."""
 
+import os
+
 import anndata as ad
 import matplotlib as mpl
 import numpy as np
@@ -7,10 +9,15 @@ import pandas as pd
 import pytest
 import torch
 from commands import trained  # noqa: F401, a fixture of the tests of commands
+from hypothesis import settings
 from matplotlib import pyplot as plt
 from serving import served  # noqa: F401, a fixture of all tests
 
 from gexcore import plots
+
+settings.register_profile("ci", max_examples=50, derandomize=True, deadline=None, database=None)
+settings.register_profile("thorough", max_examples=10_000, deadline=None, database=None, print_blob=True)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
 
 
 @pytest.fixture(autouse=True)

@@ -2,6 +2,8 @@
 
 import hashlib
 import threading
+import time
+from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
@@ -11,17 +13,22 @@ class Served:
     """Files by path, and how the server treats each: what tests set and look at.
 
     ``cuts`` are the bytes after which the next answers break off, ``statuses`` what is answered before the file is,
-    ``ranges`` whether parts of files are served, ``seen`` the Range header of every request.
+    ``ranges`` whether parts of files are served, ``shift`` how far off the next part is, ``pause`` the seconds after
+    each 64 KB, ``seen`` the Range header of every request.
     """
 
     def __init__(self, url):
         self.url = url
         self.files, self.cuts, self.statuses, self.seen = {}, {}, {}, []
-        self.ranges, self.kind = True, "application/octet-stream"
+        self.shift, self.ranges, self.pause, self.kind = 0, True, 0.0, "application/octet-stream"
 
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+
+    def handle(self):
+        with suppress(ConnectionError):  # who asked has gone
+            super().handle()
 
     def do_GET(self):
         served = self.server.served
@@ -37,6 +44,7 @@ class _Handler(BaseHTTPRequestHandler):
         start = 0
         if served.ranges and self.headers.get("Range") and self.headers.get("If-Range") == tag:
             start = int(self.headers["Range"].removeprefix("bytes=").removesuffix("-"))
+            start, served.shift = start + served.shift, 0
         if start and start >= len(data):
             self.send_response(416)
             self.send_header("Content-Range", f"bytes */{len(data)}")
@@ -55,19 +63,30 @@ class _Handler(BaseHTTPRequestHandler):
             self.wfile.write(data[start : start + cuts.pop(0)])
             self.close_connection = True
         else:
-            self.wfile.write(data[start:])
+            for first in range(start, len(data), 1 << 16):
+                self.wfile.write(data[first : first + (1 << 16)])
+                time.sleep(served.pause)
 
     def log_message(self, *_):
         pass
 
 
-@pytest.fixture
-def served():
+@contextmanager
+def serving():
+    """The server, for as long as the context lasts."""
     server = ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
     server.served = Served(f"http://127.0.0.1:{server.server_port}")
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
-    yield server.served
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    try:
+        yield server.served
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+@pytest.fixture
+def served():
+    with serving() as one:
+        yield one

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from gexcore.attention import ExpressionAttention, ExpressionEncoder, ExpressionTerm
+from gexcore.attention import ExpressionAttention, ExpressionEncoder, ExpressionTerm, PathwayEncoder, expression
 
 B, G, E, D, H = 3, 20, 12, 16, 4
 
@@ -73,7 +73,8 @@ def test_attention_rows_sum_to_one_in_every_layer(expression_term):
 
 
 @pytest.mark.parametrize(
-    "settings", [{}, {"norm_first": False}, {"value_path": True}, {"d_embed": E}, {"expression_term": False}]
+    "settings",
+    [{}, {"norm_first": False}, {"value_path": True}, {"d_embed": E}, {"expression_term": False}, {"n_features": 24}],
 )
 def test_permuting_genes_permutes_the_output(settings):
     encoder = ExpressionEncoder(G, n_layers=2, d_model=D, n_heads=H, **settings).eval()
@@ -83,8 +84,9 @@ def test_permuting_genes_permutes_the_output(settings):
     torch.testing.assert_close(encoder(g[:, order]), before[:, order], rtol=0, atol=1e-5)
 
 
-def test_a_sample_does_not_see_the_others_in_its_batch():
-    encoder = ExpressionEncoder(G, n_layers=2, d_model=D, n_heads=H).eval()
+@pytest.mark.parametrize("n_features", [None, 24])
+def test_a_sample_does_not_see_the_others_in_its_batch(n_features):
+    encoder = ExpressionEncoder(G, n_layers=2, d_model=D, n_heads=H, n_features=n_features).eval()
     g = torch.randn(B, G)
     torch.testing.assert_close(encoder(g)[1:2], encoder(g[1:2]), rtol=0, atol=1e-5)
 
@@ -124,7 +126,8 @@ def test_plain_attention_is_the_one_of_torch():
     torch.testing.assert_close(attention(x, torch.randn(B, G), torch.zeros(H)), expected, rtol=1e-4, atol=1e-5)
 
 
-def test_dropout_on_attention_keeps_the_mean_and_the_gradient_replays_the_same_mask():
+def test_dropout_on_attention_keeps_the_mean_and_the_gradient_replays_the_same_mask(monkeypatch):
+    monkeypatch.setattr(expression, "_LARGEST", 7 * H * G)  # seven queries at a time, as with very many genes
     attention, term = ExpressionAttention(E, D, H, dropout=0.3), ExpressionTerm(D, H)
     x, g = torch.randn(1, G, E), torch.randn(B, G)
     plain = attention.eval()(x, g, term())
@@ -136,6 +139,39 @@ def test_dropout_on_attention_keeps_the_mean_and_the_gradient_replays_the_same_m
     y = attention(x, g, term()).sum()
     (slope,) = torch.autograd.grad(y, attention.value.weight)
     torch.testing.assert_close((slope * attention.value.weight).sum(), y, rtol=1e-4, atol=1e-4)
+
+
+ENCODERS = {
+    "full": lambda **settings: ExpressionEncoder(G, **settings),
+    "linear": lambda **settings: ExpressionEncoder(G, n_features=24, **settings),
+    "pathways": lambda **settings: PathwayEncoder(G, [range(12), range(5, G), [3]], **settings),
+}
+
+
+@pytest.mark.parametrize("kind", ENCODERS)
+def test_checkpointing_changes_no_gradient_however_often_it_is_asked_for_and_keeps_less(kind):
+    g, probes = torch.randn(B, G), torch.randn(2, B, 1, D)
+
+    def trained(checkpointing):
+        torch.manual_seed(0)
+        encoder = ENCODERS[kind](n_layers=4, d_model=D, n_heads=H, dropout=0.3, checkpointing=checkpointing)
+        kept = []
+
+        def pack(t):
+            kept.append(t.numel())
+            return t
+
+        with torch.autograd.graph.saved_tensors_hooks(pack, lambda t: t):
+            y = encoder(g)
+        parameters = list(encoder.parameters())
+        # Several tasks ask one graph for their gradients, as PCGrad does, and dropout is that of the forward pass.
+        first = torch.autograd.grad((y * probes[0]).sum(), parameters, retain_graph=True)
+        return y, first, torch.autograd.grad((y * probes[1]).sum(), parameters), sum(kept)
+
+    (y, *gradients, kept), (again, *recomputed, less) = trained(checkpointing=False), trained(checkpointing=True)
+    assert torch.equal(y, again)
+    torch.testing.assert_close(recomputed, gradients, rtol=0, atol=0)
+    assert less < kept / 4
 
 
 def test_width_must_divide_among_the_heads():

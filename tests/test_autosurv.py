@@ -299,14 +299,6 @@ def test_a_second_fit_and_a_file_give_the_same_bits(parts, fitted, tmp_path):
         pd.testing.assert_frame_equal(numbers(loaded, test), numbers(fitted, test), check_exact=True)
 
 
-def test_the_order_of_samples_and_genes_is_irrelevant(parts, fitted):
-    test, rng = parts[2], np.random.default_rng(1)
-    expected = numbers(fitted, test)
-    assert list(expected.index) == list(test.obs_names)
-    shuffled = test[rng.permutation(test.obs_names), rng.permutation(test.var_names)]
-    pd.testing.assert_frame_equal(numbers(fitted, shuffled).loc[expected.index], expected, rtol=1e-4)
-
-
 # --------------------------------------------------------------------------------------------- refusals
 
 

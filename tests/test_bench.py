@@ -235,19 +235,20 @@ def test_a_sweep_that_is_broken_off_keeps_what_was_finished(cohort, tmp_path):
 
 
 def test_a_shard_is_there_as_a_whole_or_not_at_all(cohort, tmp_path, monkeypatch):
-    def full(self, text, encoding=None):
-        if ".csv" not in self.name:
-            return write(self, text, encoding=encoding)
-        write(self, text[:20], encoding=encoding)
-        message = "no space left on device"
-        raise OSError(message)
+    written = []
 
-    write = type(tmp_path).write_text
+    def full(descriptor):
+        written.append(descriptor)
+        if len(written) == 3:  # the description and its folder come first
+            message = "no space left on device"
+            raise OSError(message)
+
     run = partial(benchmark, {"a": constant()}, cohort, AGE, seeds=[0], folder=tmp_path)
     with monkeypatch.context() as patch:
-        patch.setattr(type(tmp_path), "write_text", full)
+        patch.setattr("os.fsync", full)
         with pytest.raises(OSError, match="no space"):
             run()
+    assert [path.suffix for path in tmp_path.rglob("*.*")] == [".json"]
     with pytest.raises(FileNotFoundError, match="run the benchmark first"):
         collect(tmp_path)
     assert run()["status"].eq("scored").all()

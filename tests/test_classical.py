@@ -8,7 +8,6 @@ import pandas as pd
 import pytest
 from lifelines.utils import concordance_index
 from scipy.stats import pearsonr
-from sklearn.exceptions import NotFittedError
 
 from gexcore.baselines import ClinicalCox, ElasticNetCox, LinearModel, SurvivalForest
 from gexcore.tasks import Classification, CohortWarning, Regression, Survival
@@ -89,33 +88,6 @@ def test_survival_curves_start_at_one_and_fall_with_the_risk(parts, name):
     assert prediction.risk.corr(curves.mean(), method="spearman") < -0.95
 
 
-@pytest.mark.parametrize("name", PEERS)
-def test_predictions_keep_the_ids_and_ignore_the_order_of_samples_and_genes(parts, name):
-    train, test = parts
-    model = PEERS[name]().fit(train)
-    expected = numbers(model.predict(test))
-    assert list(expected.index) == list(test.obs_names)
-    rng = np.random.default_rng(1)
-    shuffled = test[rng.permutation(test.obs_names), rng.permutation(test.var_names)]
-    pd.testing.assert_frame_equal(numbers(model.predict(shuffled)).loc[expected.index], expected)
-
-
-@pytest.mark.parametrize("name", PEERS)
-def test_the_same_seed_gives_the_same_predictions_and_validation_samples_teach_nothing(parts, name):
-    train, test = parts
-    first, second = (numbers(PEERS[name]().fit(train, val).predict(test)) for val in (None, test))
-    pd.testing.assert_frame_equal(first, second)
-
-
-@pytest.mark.parametrize("name", PEERS)
-def test_samples_with_some_labels_only_are_learned_from_without_complaint(parts, name):
-    train, test = parts
-    partial = train.copy()
-    partial.obs.loc[partial.obs_names[::4], ["os_time", "os_event", "age"]] = np.nan
-    partial.obs.loc[partial.obs_names[::3], "subtype"] = None
-    assert numbers(PEERS[name]().fit(partial).predict(test)).notna().all(axis=None)
-
-
 def test_missing_expression_and_absent_genes_are_filled_as_in_training(parts):
     train, test = parts
     holes = test[:, 1:].copy()
@@ -179,12 +151,6 @@ def test_a_category_without_events_stays_finite(parts):
 def test_an_absent_covariate_is_refused_by_name(parts):
     with pytest.raises(KeyError, match="lacks the covariates \\['stage'\\]"):
         ClinicalCox(OS, covariates=["stage"]).fit(parts[0])
-
-
-@pytest.mark.parametrize("name", PEERS)
-def test_predict_before_fit_is_refused(parts, name):
-    with pytest.raises(NotFittedError, match=r"not fitted: call fit\(train\) before predict"):
-        PEERS[name]().predict(parts[1])
 
 
 def test_tasks_of_another_kind_are_refused_by_name():

@@ -74,7 +74,7 @@ def test_a_pretrained_model_fills_in_other_files_and_says_which_genes_it_does_no
     file, table = holes
     own = ["impute", "--expression", f"{file}", "--genes-as-rows", "--model", f"{bert / 'model.safetensors'}"]
     assert main([*own, "--out", f"{tmp_path / 'out'}"]) == 0
-    assert "4 genes with missing cells were not in its training" in capsys.readouterr().err
+    assert "missing cells of 4 genes not in its training" in capsys.readouterr().err
     filled = pd.read_csv(tmp_path / "out" / "expression.csv", index_col="gene").T
     assert filled.iloc[:, :20].notna().all(axis=None)
     assert filled.iloc[:, 20:].isna().sum().tolist() == table.iloc[:, 20:].isna().sum().tolist()
@@ -85,6 +85,19 @@ def test_a_pretrained_model_fills_in_other_files_and_says_which_genes_it_does_no
 def test_a_table_without_holes_has_nothing_to_fill_in(tmp_path, capsys):
     arguments = ["impute", "--expression", f"{EXPRESSION}", "--out", f"{tmp_path / 'out'}"]
     assert "no cell is missing" in refused(capsys, arguments)
+
+
+def test_one_gene_cannot_be_restored_and_few_cells_cannot_be_checked(tmp_path, capsys):
+    table = pd.read_csv(EXPRESSION, index_col=0).iloc[:6, :2]
+    table = table.mask(np.array([[1, 0], [0, 0], [0, 1], [0, 0], [1, 0], [0, 0]], bool))
+    table.iloc[:, :1].to_csv(tmp_path / "one.csv")
+    table.to_csv(tmp_path / "two.csv")
+    more = ["--max-epochs", "1", "--out", f"{tmp_path / 'out'}"]
+    assert "only one gene is known" in refused(capsys, ["impute", "--expression", f"{tmp_path / 'one.csv'}", *more])
+    assert main(["impute", "--expression", f"{tmp_path / 'two.csv'}", *more]) == 0
+    text = f"{Text(tmp_path / 'out' / 'report.html')}"
+    assert "3 cells (25.0%) had no value and were filled in. Too few measured cells could be hidden" in text
+    assert "Self check" not in text
 
 
 def test_a_fine_tuned_model_restores_what_a_file_lacks(tmp_path):

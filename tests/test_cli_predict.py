@@ -58,6 +58,15 @@ def test_a_clinical_table_without_the_labels_is_noted_and_not_scored(trained, tm
     assert set(pd.read_csv(tmp_path / "out" / "scores.csv")["task"]) == {"age"}
 
 
+def test_one_labelled_patient_gives_no_score_in_the_summary(trained, tmp_path):
+    pd.read_csv(EXPRESSION, index_col=0).iloc[:1].to_csv(tmp_path / "e.csv")
+    own = ["--expression", f"{tmp_path / 'e.csv'}", "--clinical", f"{CLINICAL}", "--out", f"{tmp_path / 'out'}"]
+    assert main(["predict", f"{trained}/model.safetensors", *own]) == 0
+    text = f"{Text(tmp_path / 'out' / 'report.html')}"
+    assert "predictions for 1 patient " in text
+    assert "Only 1 patient has a label of subtype, too few to say" in text
+
+
 def test_follow_up_in_another_unit_is_noted(trained, tmp_path, capsys):
     clinical = pd.read_csv(CLINICAL, index_col=0)
     clinical.assign(os_time=clinical["os_time"] * 30.4375).to_csv(tmp_path / "c.csv")
@@ -92,6 +101,9 @@ def test_too_few_genes_are_refused_unless_allowed(trained, tmp_path, capsys):
     assert "coverage 40%, --min-coverage is 50%" in refused(capsys, own)
     assert not (tmp_path / "out").exists()
     assert main([*own, "--min-coverage", "0.4"]) == 0
+    pd.read_csv(EXPRESSION, index_col=0).rename(columns=str.lower).to_csv(tmp_path / "lower.csv")
+    none = [*own[:3], f"{tmp_path / 'lower.csv'}", "--out", f"{tmp_path / 'none'}", "--min-coverage", "0"]
+    assert "has none of the model's genes" in refused(capsys, none)
     assert "Most of what the model reads is absent" in f"{Text(tmp_path / 'out' / 'report.html')}"
 
 

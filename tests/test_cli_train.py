@@ -3,8 +3,10 @@
 import hashlib
 import json
 import os
+import re
 import subprocess
 import sys
+from base64 import b64decode
 from pathlib import Path
 
 import pandas as pd
@@ -68,7 +70,7 @@ def test_the_report_says_numbers_of_the_tables(trained):
     value = scores.loc[("TxT", "os", "c_index"), "value"]
     assert f"names the one with the earlier event (os) in {value:.0%} of cases" in text
     assert (
-        f"a linear model on the same patients has {scores.loc[('linear model', 'os', 'c_index'), 'value']:.3f}" in text
+        f"a linear model on the same patients in {scores.loc[('linear model', 'os', 'c_index'), 'value']:.0%}" in text
     )
     assert "TxT learned from 280 patients and was tested on 80" in text
     assert "no medical device" in text
@@ -118,7 +120,7 @@ def test_names_with_signs_of_html_do_not_become_html(tmp_path):
         (["--survival", "time", "os_event"], "task 'time' needs column 'time'; the clinical table has age, size"),
         (["--survival", "subtype", "os_event"], "column 'subtype' must hold numbers"),
         (["--numbers", "subtype"], "column 'subtype' must hold numbers"),
-        (["--classes", "os_time"], "is it a Regression?"),
+        (["--classes", "os_time"], "is it for --numbers?"),
         (["--numbers", "age", "age"], "every task needs its own name"),
         (["--tasks", "tasks.json"], "not both"),
         (["--expression", "absent.csv"], "absent.csv: no such file"),
@@ -132,6 +134,9 @@ def test_names_with_signs_of_html_do_not_become_html(tmp_path):
         (["--model", "gexbert"], "reads no label"),
         (["--duplicate-genes", "sum"], "--duplicate-genes must be one of"),
         (["--out", "absent/out"], "absent does not exist"),
+        (["--seed", "9" * 20], "of nine digits at most"),
+        (["--max-epochs", "²"], "--max-epochs: must be a whole number, 1 or more, not '²'"),
+        (["--survival", "age", "subtype"], "write 1 where it happened and 0 where it did not"),
     ],
 )
 def test_what_is_wrong_with_a_training_is_one_line_and_leaves_nothing(tmp_path, monkeypatch, capsys, change, text):
@@ -168,7 +173,7 @@ def test_notes_are_lines_without_file_names_and_stand_in_the_report(tmp_path, ca
     table.to_csv(tmp_path / "e.csv")
     own = ["--expression", f"{tmp_path / 'e.csv'}", "--clinical", f"{CLINICAL}"]
     main(["train", *own, *SURVIVAL, *SMALL, "--out", f"{tmp_path / 'out'}"])
-    note = "1 genes are constant, first FLAT; kept, they carry nothing"
+    note = "1 gene is constant, first FLAT; kept, it carries nothing"
     assert f"note: {note}\n" in capsys.readouterr().err
     assert note in f"{Text(tmp_path / 'out' / 'report.html')}"
     assert json.loads((tmp_path / "out" / "run.json").read_text())["notes"] == [note]
@@ -195,6 +200,41 @@ def test_a_model_for_another_hospital_reads_the_genes_that_both_have(tmp_path, c
     assert main(["train", *own, "--out", f"{tmp_path / 'out'}"]) == 0
     assert "note: 35 of 200 genes are in" in capsys.readouterr().err
     assert set(gx.load_model(tmp_path / "out" / "model.safetensors").genes_) <= set(shared)
+
+
+def test_a_label_called_like_a_prediction_stands_beside_it(tmp_path):
+    clinical = pd.read_csv(CLINICAL, index_col=0).rename(columns={"size": "age_predicted"})
+    clinical.to_csv(tmp_path / "c.csv")
+    own = ["--expression", f"{EXPRESSION}", "--clinical", f"{tmp_path / 'c.csv'}", "--numbers", "age", "age_predicted"]
+    assert main(["train", *own, *SMALL, "--out", f"{tmp_path / 'out'}"]) == 0
+    table = pd.read_csv(tmp_path / "out" / "predictions.csv", index_col="sample")
+    labels = clinical["age_predicted"].loc[table.index]
+    assert table["age_predicted_in_the_clinical_table"].tolist() == pytest.approx(labels.tolist(), nan_ok=True)
+    assert table["age_predicted"].notna().all()
+
+
+def test_names_without_a_glyph_are_drawn_and_not_noted(tmp_path, capsys):
+    clinical = pd.read_csv(CLINICAL, index_col=0)
+    clinical["subtype"] = "日本 " + clinical["subtype"]
+    clinical.to_csv(tmp_path / "c.csv")
+    own = ["--expression", f"{EXPRESSION}", "--clinical", f"{tmp_path / 'c.csv'}", "--classes", "subtype"]
+    assert main(["train", *own, *SMALL, "--out", f"{tmp_path / 'out'}"]) == 0
+    assert "Glyph" not in capsys.readouterr().err
+    page = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
+    figures = [b64decode(data).decode() for data in re.findall(r"svg\+xml;base64,([^\"]+)", page)]
+    assert any("日本" in figure for figure in figures)  # as text, for the fonts of the reader
+
+
+def test_a_score_of_a_few_patients_is_no_verdict(tmp_path):
+    clinical = pd.read_csv(CLINICAL, index_col=0)
+    test = gx.split(gx.load_cohort("demo"), seed=0)[2].obs_names
+    clinical.loc[clinical.index.isin(test[1:]), "age"] = float("nan")
+    clinical.to_csv(tmp_path / "c.csv")
+    own = ["--expression", f"{EXPRESSION}", "--clinical", f"{tmp_path / 'c.csv'}", "--numbers", "age"]
+    assert main(["train", *own, *SMALL, "--out", f"{tmp_path / 'out'}"]) == 0
+    text = f"{Text(tmp_path / 'out' / 'report.html')}"
+    assert "On so few patients the two cannot be told apart" in text
+    assert "age: only 1 test patient has a label" in text
 
 
 def test_two_tables_without_a_shared_gene_are_refused(tmp_path, capsys):

@@ -100,10 +100,10 @@ def test_one_absurd_sample_joins_no_genes():
 def test_genes_that_do_not_vary_stand_alone():
     table = planted()
     table["m0_0"] = 3.0
-    with pytest.warns(CohortWarning, match="1 genes are constant"):
+    with pytest.warns(CohortWarning, match="1 gene is constant"):
         graph = correlation_graph(table)
     assert [gene for gene, degree in graph.degree if not degree] == ["m0_0"]
-    with pytest.warns(CohortWarning, match="1 genes are constant"):
+    with pytest.warns(CohortWarning, match="1 gene is constant"):
         vectors = spectral_vectors(table, d=8)
     assert [gene for gene in GENES if not vectors.loc[gene].any()] == ["m0_0"]
 

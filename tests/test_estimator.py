@@ -193,13 +193,6 @@ def test_a_fit_that_breaks_off_leaves_the_model_as_it_was(parts, fault, monkeypa
     np.testing.assert_array_equal(numbers(model, parts[2]), before)
 
 
-def test_a_model_can_be_fitted_again_and_is_then_as_if_it_were_new(parts):
-    train = parts[0][:, 2:9].copy()
-    again = Linear(TASKS, **TINY).fit(*parts[:2]).fit(train)
-    assert again.genes_ == list(train.var_names)
-    np.testing.assert_array_equal(numbers(again, parts[2]), numbers(Linear(TASKS, **TINY).fit(train), parts[2]))
-
-
 # ------------------------------------------------------------------------------------- network and heads
 
 

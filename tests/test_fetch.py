@@ -99,6 +99,49 @@ def test_a_file_that_changed_after_the_cut_is_not_glued_to_the_old_part(source, 
     assert (folder / "matrix.tsv.gz").read_bytes() == DATA[::-1]
 
 
+def test_a_process_killed_where_a_changed_file_begins_leaves_none_of_the_old_one(source, served, folder, monkeypatch):
+    served.cuts[PATH] = [1000, 0, 0, 0]
+    source()
+    with pytest.raises(ConnectionError):
+        fetch("toy")
+    served.files[PATH], keep = DATA[::-1], transfer._keep
+
+    def killed(*what):
+        keep(*what)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(transfer, "_keep", killed)
+    with pytest.raises(KeyboardInterrupt):
+        fetch("toy")
+    monkeypatch.setattr(transfer, "_keep", keep)
+    fetch("toy")
+    assert (folder / "matrix.tsv.gz").read_bytes() == DATA[::-1]
+
+
+def test_a_process_killed_when_all_has_arrived_fetches_no_byte_again(source, served, folder, monkeypatch):
+    def killed(*_, **__):
+        raise KeyboardInterrupt
+
+    source()
+    module = sys.modules["gexcore.sources.fetch"]
+    check = module._check
+    monkeypatch.setattr(module, "_check", killed)
+    with pytest.raises(KeyboardInterrupt):
+        fetch("toy")
+    monkeypatch.setattr(module, "_check", check)
+    fetch("toy")
+    assert [asked for _, asked in served.seen] == [None, f"bytes={len(DATA)}-"]
+    assert names(folder) == {"matrix.tsv.gz", "checksums.sha256"}
+
+
+def test_a_part_that_was_not_asked_for_is_not_glued_on(source, served, folder):
+    served.cuts[PATH], served.shift = [1000], 500
+    source()
+    fetch("toy")
+    assert [asked for _, asked in served.seen] == [None, "bytes=1000-", None]
+    assert (folder / "matrix.tsv.gz").read_bytes() == DATA
+
+
 def test_a_part_that_was_complete_already_needs_no_further_byte(source, served, folder):
     source()
     folder.mkdir(parents=True)

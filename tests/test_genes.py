@@ -6,7 +6,15 @@ from hypothesis import strategies as st
 
 from gexcore.baselines import LinearModel
 from gexcore.cohort import read_cohort
-from gexcore.genes import OnSelectedGenes, align_genes, fill_in, gene_report, harmonise, select_genes
+from gexcore.genes import (
+    OnSelectedGenes,
+    align_genes,
+    divide_among_sets,
+    fill_in,
+    gene_report,
+    harmonise,
+    select_genes,
+)
 from gexcore.tasks import CohortWarning, Regression
 
 GENES = ["TP53", "MYC", "EGFR", "ESR1", "KRAS"]
@@ -100,6 +108,18 @@ def test_choices_that_cannot_be_made_are_refused(planted):
     planted.X[:, :2] = 1
     with pytest.raises(ValueError, match="none of the 2 genes varies between the samples"):
         select_genes(planted[:, NAMES[:2]])
+
+
+def test_every_gene_of_no_set_is_dealt_to_one_further_set_of_the_usual_size_whatever_the_order():
+    sets = {"a": NAMES[:8], "b": [*NAMES[5:10], "absent"], "c": NAMES[10:20]}  # 8, 5 and 10 genes, 20 in all
+    divided = divide_among_sets(NAMES, sets)
+    others = {name: genes for name, genes in divided.items() if name not in sets}
+    assert divided["b"] == NAMES[5:10]
+    assert list(others) == [f"other genes {i}" for i in range(1, 6)]
+    assert {len(genes) for genes in others.values()} == {8}
+    assert sorted(gene for genes in others.values() for gene in genes) == NAMES[20:]
+    assert divide_among_sets(NAMES[::-1], sets) == divided
+    assert list(divide_among_sets(NAMES[:20], sets)) == ["a", "b", "c"]
 
 
 def test_a_model_on_selected_genes_reads_those_of_its_own_training_samples(planted):

@@ -86,7 +86,7 @@ def mean_patient(model):
 )
 def test_the_shares_of_a_sample_add_up_to_its_distance_from_the_mean_patient(parts, fitted, name, task, output):
     model, test = fitted[name], parts[1]
-    shares = integrated_gradients(model, test, task, output=output, n_steps=64)
+    shares = integrated_gradients(model, test, task, output=output, n_steps=128)
     assert list(shares.index) == list(test.obs_names)
     assert list(shares.columns) == model.genes_
     distance = said(model, test, task, output) - said(model, mean_patient(model), task, output).iloc[0]

@@ -1,12 +1,11 @@
-"""N-MTLR against closed forms, pycox and finite differences; the masked losses against their unmasked selves."""
+"""N-MTLR against pycox and observed shares, the other losses against the textbook."""
 
 import numpy as np
 import pytest
 import torch
 from pycox.models.loss import nll_mtlr
-from scipy.special import logsumexp
 
-from gexcore.losses import classification_loss, mtlr_logits, mtlr_loss, mtlr_survival, regression_loss
+from gexcore.losses import classification_loss, mtlr_logits, mtlr_loss, regression_loss
 
 
 @pytest.fixture
@@ -17,14 +16,6 @@ def survival_batch():
     return scores, torch.tensor(np.column_stack([interval, event]).astype(float))
 
 
-def test_mtlr_equals_the_likelihood_written_out(survival_batch):
-    scores, target = survival_batch
-    f = np.array([[s[k:].sum() for k in range(9)] + [0.0] for s in scores.numpy()])
-    log_p = f - logsumexp(f, axis=1, keepdims=True)
-    wanted = [-log_p[i, int(k)] if e else -logsumexp(log_p[i, int(k) :]) for i, (k, e) in enumerate(target.numpy())]
-    np.testing.assert_allclose(mtlr_loss(scores, target), np.mean(wanted), rtol=1e-6)
-
-
 def test_mtlr_equals_pycox_with_censored_indices_lowered_by_one(survival_batch):
     # pycox counts a censored index as survived; an index of -1 (nothing survived) it cannot take.
     scores, target = survival_batch
@@ -33,31 +24,6 @@ def test_mtlr_equals_pycox_with_censored_indices_lowered_by_one(survival_batch):
     index = (target[:, 0] - (1 - target[:, 1])).long()
     oracle = nll_mtlr(scores, index, target[:, 1])
     torch.testing.assert_close(mtlr_loss(scores, target).double(), oracle, rtol=1e-6, atol=1e-6)
-
-
-@pytest.mark.parametrize("size", [1e4, -1e4])
-def test_mtlr_stays_finite_at_extreme_scores(survival_batch, size):
-    scores = torch.full_like(survival_batch[0], size, dtype=torch.float32).requires_grad_()
-    loss = mtlr_loss(scores, survival_batch[1])
-    loss.backward()
-    assert loss.isfinite()
-    assert scores.grad.isfinite().all()
-    survival = mtlr_survival(scores.detach())
-    assert survival.isfinite().all()
-    assert ((survival >= 0) & (survival <= 1)).all()
-
-
-def test_mtlr_gradient_is_the_numerical_one(survival_batch):
-    # float64 inside: mtlr_loss computes in float32, so the check runs on its pieces.
-    scores = survival_batch[0][:5].requires_grad_()
-    assert torch.autograd.gradcheck(lambda s: mtlr_logits(s).logsumexp(1), scores)
-    assert torch.autograd.gradcheck(lambda s: mtlr_survival(s)[:, 1:], scores)
-
-
-def test_survival_starts_at_one_and_never_rises(survival_batch):
-    survival = mtlr_survival(survival_batch[0])
-    assert (survival[:, 0] == 1).all()
-    assert (survival.diff(dim=1) <= 0).all()
 
 
 def test_the_best_constant_scores_without_censoring_are_the_observed_shares():
@@ -76,20 +42,6 @@ def test_the_best_constant_scores_without_censoring_are_the_observed_shares():
     torch.testing.assert_close(
         mtlr_logits(scores.detach()[None]).softmax(1)[0], torch.tensor([3, 2, 1]) / 6, atol=1e-4, rtol=0
     )
-
-
-def test_missing_labels_leave_a_loss_as_if_the_samples_were_absent(survival_batch):
-    rng = np.random.default_rng(1)
-    scores, survival = survival_batch
-    classes = torch.tensor(rng.integers(0, 9, (50, 1)).astype(float))
-    numbers = torch.tensor(rng.normal(size=(50, 1)))
-    cases = [(mtlr_loss, scores, survival), (classification_loss, scores, classes)]
-    cases += [(regression_loss, scores[:, :1].float(), numbers.float())]
-    for loss, s, target in cases:
-        holed = target.clone()
-        holed[::3] = torch.nan
-        keep = torch.arange(50) % 3 != 0
-        torch.testing.assert_close(loss(s, holed), loss(s[keep], target[keep]))
 
 
 def test_classification_and_regression_losses_are_the_textbook_ones():

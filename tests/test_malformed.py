@@ -131,9 +131,13 @@ def test_a_million_columns_are_refused_by_the_header_in_little_memory(tmp_path):
         (lambda path: path.write_text("sample,TP53\np1,1\n"), "not a whole model file"),
         (lambda path: path.write_bytes(b"\x80\x04\x95" + bytes(300)), "not a whole model file"),  # a pickle
         (lambda path: save_file({"weight": torch.ones(3)}, path), "not one written by gexcore"),
+        (
+            lambda path: save_file({"w": torch.ones(3)}, path, {"kind": '["TxT"]', "format": "1", "config": "{}"}),
+            "not one written by gexcore",
+        ),
         (lambda path: None, "no model file at"),
     ],
-    ids=["empty", "table", "pickle", "foreign", "absent"],
+    ids=["empty", "table", "pickle", "foreign", "strange", "absent"],
 )
 @pytest.mark.parametrize("words", [("predict", "{}"), ("impute", "--model", "{}")], ids=lambda words: words[0])
 def test_a_broken_model_file_is_said(tmp_path, files, capsys, make, says, words):
@@ -194,4 +198,13 @@ def test_what_is_unusual_and_kept_is_a_note_of_the_command(tmp_path, files, caps
     files["clinical"].write_text(NAMES["clinical: one_class_only"].make(good_files()["clinical"]))
     with pytest.raises(SystemExit):
         main(command(files, tmp_path / "out"))
-    assert "note: 4 cells (0.28%) are missing, in 1 genes and 4 samples; most in gene 'TP53'" in capsys.readouterr().err
+    assert "note: 4 cells (0.28%) are missing, in 1 gene and 4 samples; most in gene 'TP53'" in capsys.readouterr().err
+
+
+def test_events_that_seem_inverted_are_asked_about_in_a_note(tmp_path, files, capsys):
+    for option in ("clinical", "tasks"):
+        files[option].write_text(good_files()[option].replace("os_event", "alive"))
+    main(command(files, tmp_path / "out"))
+    said = capsys.readouterr().err
+    assert "note: task 'os': column 'alive' is called as if 1 meant no event" in said
+    assert "invert it: obs['alive'] = 1 - obs['alive']" in said

@@ -148,7 +148,7 @@ def test_both_ways_agree_below_which_lengths_are_kept(name):
 
 def test_all_passes_of_the_exact_way_see_the_same_dropout(monkeypatch):
     # On a CPU attention weights are recomputed in every pass, here two samples at a time.
-    monkeypatch.setattr("gexcore.attention._CHUNK", 2 * 2 * 5 * 5)
+    monkeypatch.setattr("gexcore.attention.expression._CHUNK", 2 * 2 * 5 * 5)
     encoder = nn.Sequential(ExpressionEncoder(5, n_layers=2, n_heads=2, d_model=4, d_ff=8, dropout=0.4), nn.Flatten())
     network = Network(nn.Sequential(encoder, nn.Linear(20, 4)))
     strategy = choose("random", TASKS, network.encoder.parameters())

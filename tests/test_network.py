@@ -76,7 +76,7 @@ def test_blanks_around_names_do_not_make_other_genes():
             "column 'score' holds 1 scores that are not numbers from 0 up, first high in row 2",
         ),
         (LISTED.replace(700, -1), "1 scores that are not numbers from 0 up, first -1 in row 2"),
-        (LISTED.astype({"score": float}).replace(700, np.nan), "not numbers from 0 up, first nan in row 2"),
+        (LISTED.astype({"score": float}).replace(700, np.nan), "not numbers from 0 up, first an empty cell in row 2"),
         (LISTED.iloc[[3]], "no edge between two genes is left at min_score=0"),
     ],
 )

@@ -1,5 +1,9 @@
 """The notebooks and the runner that executes them."""
 
+import os
+import select
+import time
+
 import nbformat
 import pytest
 import run
@@ -55,6 +59,15 @@ def folder(tmp_path, monkeypatch):
 
 def printed(path):
     return [o["text"] for c in nbformat.read(path, as_version=4).cells for o in c.get("outputs", [])]
+
+
+def test_printed_text_is_kept_in_one_piece(folder):
+    (folder / "01_add.py").write_text(
+        '# %% tags=["parameters"]\na: int = 1  # first number\n\n# %%\nimport sys\nimport time\n\nfor i in range(3):\n'
+        "    print(i)\n    sys.stdout.flush()\n    time.sleep(0.3)\n"
+    )
+    run.execute(folder / "01_add.py", {}, folder)
+    assert printed(folder / "01_add.ipynb") == ["0\n1\n2\n"]
 
 
 def test_two_runs_give_the_same_bytes(folder):
@@ -119,6 +132,22 @@ def test_a_failed_run_leaves_the_old_notebook(folder, capsys, cell, said):
     assert said in capsys.readouterr().err
     assert (folder / "01_add.ipynb").read_text() == "old"
     assert sorted(p.name for p in folder.iterdir()) == ["01_add.ipynb", "01_add.py"]
+
+
+@pytest.mark.filterwarnings("ignore:.*multi-threaded:DeprecationWarning")  # of fork, since Python 3.12
+def test_a_process_does_not_outlive_the_one_that_started_it():
+    reading, writing = os.pipe()
+    parent = os.fork()
+    if not parent:
+        starter = os.getpid()
+        if not os.fork():
+            run.end_with(starter)
+            time.sleep(60)
+        os._exit(0)
+    os.close(writing)
+    os.waitpid(parent, 0)
+    assert select.select([reading], [], [], 20)[0]  # no process has the other end open
+    os.close(reading)
 
 
 @pytest.mark.parametrize(

@@ -259,17 +259,6 @@ def test_samples_with_some_labels_only_are_learned_from(parts):
 # ------------------------------------------------------------------------------------------ same results
 
 
-def test_a_second_fit_and_a_file_give_the_same_bits(parts, tmp_path):
-    first, second = (OmiEmbed(TASKS, **TINY, multitask="gradnorm").fit(*parts[:2]) for _ in range(2))
-    expected = numbers(first, parts[2])
-    pd.testing.assert_frame_equal(numbers(second, parts[2]), expected, check_exact=True)
-    first.save(tmp_path / "m.safetensors")
-    loaded = OmiEmbed.load(tmp_path / "m.safetensors", device="cpu")
-    assert loaded.settings == first.settings
-    pd.testing.assert_frame_equal(loaded.history_, first.history_)
-    pd.testing.assert_frame_equal(numbers(loaded, parts[2]), expected, check_exact=True)
-
-
 @pytest.mark.parametrize("calls", [12, 33])  # in the first and the last phase
 def test_a_training_that_is_broken_off_goes_on_to_the_same_bits(parts, tmp_path, monkeypatch, calls):
     settings = {**TINY, "multitask": "gradnorm"}

@@ -10,7 +10,7 @@ import pytest
 from anndata import read_h5ad
 
 from gexcore.sources import SOURCES, fetch, load_cohort, load_gene_sets, load_network, load_tasks
-from gexcore.sources.clinical import events, months, numbers, read_clinical
+from gexcore.sources.clinical import events, follow_up, numbers, read_clinical
 from gexcore.sources.stringdb import combine_channels
 from gexcore.tasks import Survival
 
@@ -287,6 +287,8 @@ def test_cells_that_are_no_numbers_or_events_are_refused_by_name():
         events(pd.Series(["1:DECEASED", "DECEASED"], index=["p1", "p2"], name="OS"))
 
 
-def test_times_below_zero_are_missing():
-    times = months(pd.Series(["365.25", "-3", None], name="os"), "days")
-    np.testing.assert_allclose(times, [12, np.nan, np.nan])
+def test_follow_up_below_zero_is_missing_and_its_event_with_it():
+    columns = pd.Series(["365.25", "-3", None, "30.4375"], name="t"), pd.Series(["1", "1", "0", None], name="e")
+    table = pd.DataFrame(follow_up("os", *columns, unit="days"))
+    assert list(table) == ["os_time", "os_event"]
+    np.testing.assert_allclose(table, [[12, 1]] + [[np.nan, np.nan]] * 3)

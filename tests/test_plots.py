@@ -180,3 +180,20 @@ def test_the_theme_is_white_open_and_safe_for_the_colour_blind():
     assert mpl.rcParams["figure.facecolor"] == "white"
     assert mpl.rcParams["axes.spines.top"] is False
     assert sns.color_palette() == sns.color_palette("colorblind")
+
+
+def test_costs_are_a_line_each_on_axes_where_equal_ratios_are_equal_steps():
+    table = pd.DataFrame(
+        {
+            "genes": [1000, 250, 250, 1000],
+            "seconds": [8.0, 1.0, 0.5, np.nan],
+            "form": ["full", "full", "linear", "linear"],
+        }
+    )
+    ax = plots.plot_costs(table, x="genes", y="seconds", by="form", labels={"genes": "Genes"})
+    full, linear = ax.get_lines()
+    assert full.get_xydata().tolist() == [[250, 1.0], [1000, 8.0]]
+    assert linear.get_xydata().tolist() == [[250, 0.5]]
+    assert (ax.get_xscale(), ax.get_yscale(), ax.get_xlabel(), ax.get_ylabel()) == ("log", "log", "Genes", "seconds")
+    assert [text.get_text() for text in ax.get_xticklabels()] == ["250", "1,000"]
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["full", "linear"]

@@ -79,7 +79,7 @@ def test_the_units_of_the_three_breast_cohorts_are_told_apart():
 
 def test_tcga_absolute_says_which_gene_is_constant():
     path = shared("tcga-absolute.h5ad")
-    with pytest.warns(CohortWarning, match="1 genes are constant, first VAMP7"):
+    with pytest.warns(CohortWarning, match="1 gene is constant, first VAMP7"):
         cohort = read_cohort(path)
     assert cohort.shape == (973, 1577)
     assert cohort.obs["cancer_type"].value_counts().to_dict() == {"BLCA": 359, "STAD": 318, "COADREAD": 296}

@@ -5,7 +5,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from gexcore.cohort import read_cohort, remarks
+from gexcore.cohort import read_cohort, tally
 
 
 @pytest.fixture
@@ -30,7 +30,7 @@ def test_missing_cells_are_counted_by_gene_and_sample(expression):
 @pytest.mark.parametrize("how", ["mean", "max_variance", "first"])
 def test_merged_genes_are_named(expression, how):
     said = read_cohort(expression.rename(columns={"EGFR": "MYC"}), duplicate_genes=how).uns["reading"]["duplicates"]
-    assert said.startswith("1 genes have 1 further columns (MYC); ")
+    assert said.startswith("1 gene has 1 further column (MYC); ")
     assert {"mean": "averaged", "max_variance": "most variable", "first": "first column"}[how] in said
 
 
@@ -80,11 +80,11 @@ def test_remarks_are_written_with_the_cohort_and_renewed_when_it_is_read(tmp_pat
     assert "reading" not in read_cohort(again).uns
 
 
-def test_remarks_do_not_depend_on_how_many_genes_are_looked_at_together(monkeypatch):
+def test_remarks_do_not_depend_on_how_many_samples_are_looked_at_together(monkeypatch):
     x = np.random.default_rng(0).standard_t(2, size=(50, 23))
     x[np.random.default_rng(1).uniform(size=x.shape) < 0.1] = np.nan
     table = pd.DataFrame(x, [f"p{i}" for i in range(50)], [f"G{j}" for j in range(23)])
     whole = read_cohort(table).uns["reading"]
     assert set(whole) == {"missing", "tails"}
-    monkeypatch.setattr(remarks, "_BLOCK", 4)
+    monkeypatch.setattr(tally, "_CELLS", 4 * 23)
     assert read_cohort(table).uns["reading"] == whole

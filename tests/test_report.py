@@ -25,6 +25,7 @@ from gexcore.report import (
     round_times,
     score_models,
 )
+from gexcore.report.page import number
 from gexcore.report.scores import verdict
 from gexcore.tasks import ClassPrediction, SurvivalPrediction, ValuePrediction
 
@@ -89,6 +90,13 @@ def test_the_same_figure_gives_the_same_bytes():
     first, second = (picture(lambda ax: ax.plot([1, 2]), alt="a line") for _ in range(2))
     assert isinstance(first, Picture)
     assert first == second
+
+
+@pytest.mark.parametrize(
+    ("value", "text"), [(0.7244, "0.724"), (0.0, "0.000"), (1.25e-5, "1.25e-05"), (61.6, "61.600"), (1.2e31, "1.2e+31")]
+)
+def test_numbers_show_figures_whatever_their_unit(value, text):
+    assert number(value) == text
 
 
 def curves(values, times, ids):

@@ -2,10 +2,6 @@
 
 import copy
 import math
-import os
-import subprocess
-import sys
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -62,7 +58,7 @@ KINDS = {  # what is trained, and for how many epochs at most
 }
 
 
-def trained(kind, file=None, *, stop=None, call=Interrupted, width=8, seed=0, data=None, label="test", **settings):
+def trained(kind, file=None, *, stop=None, width=8, seed=0, data=None, label="test", **settings):
     """All bits of a training of ``KINDS``, and its steps; at step ``stop`` it raises."""
     strategy, preset = KINDS[kind]
     settings = {"learning_rate": 0.02, "max_epochs": 60, "batch_size": 16, **preset, **settings}
@@ -72,7 +68,7 @@ def trained(kind, file=None, *, stop=None, call=Interrupted, width=8, seed=0, da
         nonlocal n_steps
         n_steps += module.training
         if module.training and n_steps == stop:
-            raise call
+            raise Interrupted
         x, y = batch
         hidden = module.encoder(x) + x @ module.columns.t()
         hidden = chosen.meet(hidden) if torch.is_grad_enabled() else hidden
@@ -134,62 +130,6 @@ def test_an_ended_training_returns_its_result_at_once(kind, tmp_path):
     assert_same(again, whole)
     assert again["steps"] == 0
     assert (file.stat().st_ino, file.stat().st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
-
-
-KILLED = """
-import os, signal, sys
-from pathlib import Path
-import torch
-from test_resume import assert_same, trained
-
-torch.set_num_threads(1)  # a fork does not take other threads along
-file = Path(sys.argv[1])
-
-def kill(*_):
-    os.kill(os.getpid(), signal.SIGKILL)
-
-class Kill(Exception):
-    def __init__(self):
-        kill()
-
-def killed(at, *, step):
-    child = os.fork()
-    if not child:
-        if at != "step":
-            home, name = {"writing": (os, "fsync"), "written": (Path, "replace")}[at]
-            own, calls = getattr(home, name), []
-
-            def patched(*args):
-                calls.append(None)
-                if at == "written":
-                    own(*args)
-                if len(calls) == step:
-                    kill()
-                if at == "writing":
-                    own(*args)
-
-            setattr(home, name, patched)
-        trained("averaged", file, stop=step if at == "step" else None, call=Kill)
-        os._exit(0)
-    assert os.waitpid(child, 0)[1] == signal.SIGKILL, at
-
-whole = trained("averaged")
-killed("step", step=3)
-assert not file.exists()
-killed("step", step=10)
-killed("writing", step=3)
-killed("written", step=2)
-last = trained("averaged", file)
-assert_same(last, whole)
-assert last["steps"] == whole["steps"] - 4 * (2 + 2 + 2)
-"""
-
-
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="the processes to be killed are forked")
-def test_a_process_killed_in_a_step_or_while_it_writes_loses_that_epoch_alone(tmp_path):
-    command = [sys.executable, "-c", KILLED, str(tmp_path / "run")]
-    done = subprocess.run(command, cwd=Path(__file__).parent, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
 
 
 def test_a_training_that_ended_in_nan_does_so_again(tmp_path):

@@ -170,13 +170,8 @@ def test_an_older_file_is_replaced_whole_or_not_at_all(tmp_path, monkeypatch):
     write_splits(table[[0]], path)
     before = path.read_text()
 
-    def fail(self, target, **settings):
-        target.write_text("half a ta")
-        message = "disk full"
-        raise OSError(message)
-
     with monkeypatch.context() as broken:
-        broken.setattr(pd.DataFrame, "to_csv", fail)
+        broken.setattr("os.fsync", lambda _: (_ for _ in ()).throw(OSError("disk full")))
         with pytest.raises(OSError, match="disk full"):
             write_splits(table, path)
     assert path.read_text() == before
@@ -190,7 +185,7 @@ def test_an_older_file_is_replaced_whole_or_not_at_all(tmp_path, monkeypatch):
     [
         ("sample,0\np0,train\np1,tain\np2,\n", "2 samples are in none of the parts train, val, test .* first p1, p2"),
         ("sample,0\np0,train\np1,val\np0,test\n", "samples occur twice, first p0"),
-        ("sample,0,1\np0,train,val\np1,va", "header has 3 columns but 1 rows have more or fewer, first 'p1'"),
+        ("sample,0,1\np0,train,val\np1,va", "header has 3 columns but 1 row has more or fewer, first 'p1'"),
     ],
 )
 def test_damaged_tables_are_refused(tmp_path, text, message):

@@ -190,20 +190,6 @@ def test_validation_and_test_samples_lay_out_nothing(fitted, parts):
     np.testing.assert_array_equal(numbers(fitted, test)[:60], before[:60])
 
 
-def test_samples_with_some_labels_only_are_learned_from(parts):
-    train = parts[0].copy()
-    train.obs.loc[train.obs_names[::4], ["os_time", "os_event", "age"]] = np.nan
-    train.obs.loc[train.obs_names[::3], "subtype"] = None
-    model = SurvConvMixer(TASKS, gene_sets=SETS, **TINY).fit(train, parts[1])
-    assert np.isfinite(numbers(model, parts[2])).all()
-
-
-def test_the_same_seed_gives_the_same_bits_and_another_does_not(fitted, parts):
-    again, other = (SurvConvMixer(TASKS, gene_sets=SETS, seed=seed, **TINY).fit(*parts[:2]) for seed in (0, 1))
-    np.testing.assert_array_equal(numbers(again, parts[2]), numbers(fitted, parts[2]))
-    assert (numbers(other, parts[2]) != numbers(fitted, parts[2])).any()
-
-
 # ------------------------------------------------------------------------------------- files and messages
 
 

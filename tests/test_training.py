@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from gexcore.multitask import EqualWeights, choose_strategy
-from gexcore.training import TrainingSettings, batches, choose_device, evaluate_losses, seeded, train
+from gexcore.training import MovingAverage, TrainingSettings, batches, choose_device, evaluate_losses, seeded, train
 
 CPU = torch.device("cpu")
 
@@ -140,6 +140,15 @@ def test_averaged_weights_are_the_exponential_mean_of_those_of_every_step():
     for weight in path[1:]:
         mean = 0.9 * mean + 0.1 * weight
     torch.testing.assert_close(module.weight.detach(), mean)
+
+
+def test_positions_that_a_module_holds_are_those_of_its_averaged_copy():
+    module, positions = nn.Linear(3, 1), torch.arange(1000)
+    module.register_buffer("positions", positions)
+    averaged = MovingAverage(module, 0.95)  # 0.95 n + 0.05 n is below n for some n, and would be cut to n - 1
+    for _ in range(3):
+        averaged.follow()
+    assert torch.equal(averaged.module.positions, positions)
 
 
 def test_weight_decay_shrinks_matrices_and_leaves_biases_alone():

@@ -66,25 +66,6 @@ def test_every_task_is_predicted_for_every_sample_by_id(fitted, parts):
     assert fitted.embed(test).index.equals(test.obs_names)
 
 
-def test_order_of_genes_and_samples_is_irrelevant(fitted, parts):
-    test, rng = parts[2], np.random.default_rng(0)
-    shuffled = test[rng.permutation(test.n_obs), rng.permutation(test.n_vars)].copy()
-    same(fitted.predict(test), fitted.predict(shuffled), rtol=0, atol=1e-4)
-
-
-def test_a_subset_of_samples_gets_the_same_predictions(fitted, parts):
-    test = parts[2]
-    whole = fitted.predict(test)["os"].risk
-    np.testing.assert_allclose(fitted.predict(test[:7].copy())["os"].risk, whole[:7], rtol=1e-4, atol=1e-4)
-
-
-def test_the_same_seed_gives_the_same_bits_and_another_does_not(fitted, parts):
-    again = gx.TxT(TASKS, **TINY).fit(parts[0], parts[1])
-    same(fitted.predict(parts[2]), again.predict(parts[2]))
-    other = gx.TxT(TASKS, seed=1, **TINY).fit(parts[0], parts[1])
-    assert not other.predict(parts[2])["os"].risk.equals(again.predict(parts[2])["os"].risk)
-
-
 def test_a_saved_model_predicts_the_same_bits_in_a_new_process(fitted, parts, tmp_path):
     fitted.save(tmp_path / "txt.safetensors")
     parts[2].write_h5ad(tmp_path / "test.h5ad")
@@ -180,6 +161,7 @@ def test_paper_settings_are_the_published_ones():
     assert (s.learning_rate, s.batch_size, s.patience, s.max_epochs, s.weight_decay) == (1e-4, 64, 30, 1000, 0.0)
     assert (s.pooling, s.hidden, s.scaling, s.n_intervals, s.grid) == ("flatten", (128, 64), "minmax", 64, "uniform")
     assert (s.value_path, s.norm_first, s.expression_term, s.multitask) == (False, True, True, "pcgrad")
+    assert (s.attention, s.checkpointing) == ("full", False)
 
 
 @pytest.mark.parametrize("value_path", [False, True])
@@ -195,7 +177,7 @@ def test_only_expression_tells_patients_apart_and_its_paths_are_saved(parts, tmp
     same(loaded.predict(parts[2]), prediction)
 
 
-@pytest.mark.parametrize("name", ["expression_term", "value_path", "norm_first"])
+@pytest.mark.parametrize("name", ["expression_term", "value_path", "norm_first", "checkpointing"])
 @pytest.mark.parametrize("value", [1.5, "no", None, -1])
 def test_a_switch_is_true_or_false(name, value):
     with pytest.raises(ValueError, match=f"{name} must be one of True, False, not {value!r}"):
@@ -214,6 +196,23 @@ def test_the_multitask_strategy_shapes_training_and_is_saved(parts, fitted, tmp_
     same(*alone)  # one task: nothing to combine
     with pytest.raises(ValueError, match=r"multitask must be one of equal, uncertainty, .*, not 'sum'"):
         gx.TxT(TASKS, multitask="sum")
+
+
+def test_linear_attention_trains_and_its_draws_are_saved(parts, tmp_path):
+    model = gx.TxT(TASKS, attention="linear", n_features=16, **TINY).fit(parts[0], parts[1])
+    assert model.module_.encoder.blocks[0].attention.draws.shape == (2, 16, 5)
+    model.save(tmp_path / "m.safetensors")
+    loaded = gx.TxT.load(tmp_path / "m.safetensors", device="cpu")
+    same(loaded.predict(parts[2]), model.predict(parts[2]))
+    received = gx.interpret.received_attention(model, parts[2])
+    np.testing.assert_allclose(received.sum(axis=1), 1, atol=1e-5)
+
+
+@pytest.mark.parametrize("multitask", ["pcgrad", "pcgrad-fast", "equal"])
+def test_checkpointing_changes_no_bit_of_a_training(parts, multitask):
+    settings = {**TINY, "multitask": multitask, "dropout": 0.2, "n_layers": 2}
+    models = [gx.TxT(TASKS, checkpointing=c, **settings).fit(parts[0], parts[1]) for c in (False, True)]
+    same(*(model.predict(parts[2]) for model in models))
 
 
 @pytest.mark.parametrize("pooling", ["flatten", "mean", "attention", "score"])
@@ -319,7 +318,14 @@ def test_numbers_from_numpy_are_settings_like_any_other(parts, tmp_path):
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("gene_dropout", 1.5), ("n_layers", -1), ("survival_rank", 0), ("n_intervals", 1), ("d_model", 0)],
+    [
+        ("gene_dropout", 1.5),
+        ("n_layers", -1),
+        ("survival_rank", 0),
+        ("n_intervals", 1),
+        ("d_model", 0),
+        ("n_features", 0),
+    ],
 )
 def test_settings_out_of_range_are_named(name, value):
     with pytest.raises(ValueError, match=f"{name} must be a (whole )?number from"):

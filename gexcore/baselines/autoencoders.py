@@ -14,10 +14,10 @@ import numpy as np
 import pandas as pd
 import torch
 from anndata import AnnData
-from sklearn.exceptions import NotFittedError
 from torch import Tensor, nn
 
 from ..cohort import as_cohort
+from ..cohort.checks import refuse_unfitted
 from ..genes import align_genes
 from ..training import TrainingSettings, choose_device, seeded
 from ..training import train as run_training
@@ -153,9 +153,7 @@ class DenoisingAutoencoder(Imputer):
         cohort, min_coverage
             As in :meth:`impute`.
         """
-        if not hasattr(self, "model_"):
-            message = f"this {type(self).__name__} is not fitted: call fit(train) before embed"
-            raise NotFittedError(message)
+        refuse_unfitted(self, "model_")
         cohort = as_cohort(cohort)
         x = self.scaler_.standardise(align_genes(cohort, self.genes_, min_coverage=min_coverage))
         code = self._in_parts(self.model_.embed, x)  # (N, Z)

@@ -26,6 +26,7 @@ from ..estimator import NeuralEstimator, Tensors
 from ..genes import align_genes
 from ..losses import cox_loss
 from ..multitask import EqualWeights, Parts
+from ..parallel import OneProcess
 from ..tables import read_gene_sets
 from ..tasks import Survival, SurvivalPrediction, Target
 from ..training import Losses, Phases, TrainingSettings, batches
@@ -246,7 +247,7 @@ class AUTOSurv(NeuralEstimator):
     """
 
     kinds: ClassVar[tuple[str, ...]] = ("survival",)
-    settings_class, presets = AUTOSurvSettings, PRESETS
+    settings_class, presets, in_phases = AUTOSurvSettings, PRESETS, True
 
     def __init__(
         self,
@@ -292,7 +293,7 @@ class AUTOSurv(NeuralEstimator):
         return torch.from_numpy(self.clinical_._inputs(cohort)).float()
 
     def train_module(
-        self, data: Tensors, validation: Tensors | None, *, device: torch.device, checkpoint: str | os.PathLike | None
+        self, data: Tensors, validation: Tensors | None, *, processes: OneProcess, checkpoint: str | os.PathLike | None
     ) -> pd.DataFrame:
         """Train the autoencoder, then the Cox networks; ``checkpoint`` is a file for each, its name behind the path."""
         if validation and not any(label[:, 1].nansum() for label in validation[2:]):
@@ -301,8 +302,8 @@ class AUTOSurv(NeuralEstimator):
             raise ValueError(message)
         exact = [label.numpy() for label in data[2:]]  # the baseline keeps all digits of a time
         data, validation = (part and tuple(tensor.float() for tensor in part) for part in (data, validation))
-        s, module = self.settings, self.module_.to(device)
-        phases = Phases("AUTOSurv", checkpoint, seed=self.seed, device=device)
+        s, module = self.settings, self.module_.to(processes.device)
+        phases = Phases("AUTOSurv", checkpoint, seed=self.seed, device=processes.device)
         n_steps = s.vae_epochs * len(batches(len(data[0]), s.batch_size))
         annealing = CyclicAnnealing(max(1, n_steps // s.n_cycles), s.ramp)
         vae = {"max_epochs": s.vae_epochs, "learning_rate": s.vae_learning_rate, "weight_decay": s.vae_weight_decay}
@@ -310,7 +311,7 @@ class AUTOSurv(NeuralEstimator):
 
         def coded(part: Tensors) -> Tensors:
             x, clinical, *labels = part
-            (codes,) = self._batched(lambda x: [module.embed(x)], x)
+            (codes,) = self._batched(lambda x: [module.embed(x)], [x], len(x))
             return torch.cat([codes, clinical], dim=1), *labels
 
         def losses(heads: nn.ModuleList, batch: Tensors) -> Losses:
@@ -332,7 +333,7 @@ class AUTOSurv(NeuralEstimator):
 
     def _risks(self, features: Tensor) -> np.ndarray:
         """Log hazards, (number of tasks, N)."""
-        (scores,) = self._batched(lambda part: [self.module_.log_hazards(part)], features)
+        (scores,) = self._batched(lambda part: [self.module_.log_hazards(part)], [features], len(features))
         return scores.double().numpy().T
 
     def predict(

@@ -7,6 +7,7 @@ Shapes: N samples, G genes, K time points.
 
 from __future__ import annotations
 
+import copy
 import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -19,11 +20,11 @@ import pandas as pd
 from anndata import AnnData
 from lifelines import CoxPHFitter
 from lifelines.exceptions import ConvergenceWarning
-from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import LogisticRegressionCV, RidgeCV
 from sklearn.model_selection import PredefinedSplit
 
 from ..cohort import as_cohort
+from ..cohort.checks import refuse_unfitted
 from ..genes import align_genes
 from ..scaling import Scaler
 from ..tasks import (
@@ -52,21 +53,20 @@ class _Peer(ABC):
     def fit(self, train: AnnData, val: AnnData | None = None) -> Self:
         """Learn from the training samples; ``val`` is not used."""
         train = as_cohort(train)
-        x = self._learn_inputs(train)
-        models = {}
+        model = copy.copy(self)  # a fit that breaks off leaves this one as it was
+        x, models = model._learn_inputs(train), {}
         for task in self.tasks:
             task.fit(train.obs)  # refuses labels that nothing can be learned from
             labels = task.read(train.obs)
             known = labels.notna() if labels.ndim == 1 else labels.notna().all(axis=1)
-            models[task.name] = self._fit_task(task, x[known.to_numpy()], labels[known])
-        self.models_ = models
+            models[task.name] = model._fit_task(task, x[known.to_numpy()], labels[known])
+        model.models_ = models
+        vars(self).update(vars(model))
         return self
 
     def predict(self, test: AnnData) -> dict[str, Prediction]:
         """Predictions by task name, indexed by the sample ids of ``test``."""
-        if not hasattr(self, "models_"):
-            message = f"this {type(self).__name__} is not fitted: call fit(train) before predict"
-            raise NotFittedError(message)
+        refuse_unfitted(self, "models_")
         test = as_cohort(test)
         x = self._inputs(test)
         return {t.name: self._predict_task(t, self.models_[t.name], x, test.obs_names) for t in self.tasks}

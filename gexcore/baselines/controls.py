@@ -6,6 +6,7 @@ Shapes: N samples, G genes, D clinical columns, L predicted labels, K time point
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Self
@@ -14,9 +15,9 @@ import numpy as np
 import pandas as pd
 from anndata import AnnData
 from lifelines import KaplanMeierFitter
-from sklearn.exceptions import NotFittedError
 
 from ..cohort import as_cohort
+from ..cohort.checks import refuse_unfitted
 from ..tasks import Prediction, Survival, Task, check_tasks
 from .classical import ClinicalCox, LinearModel, _folds, _survival_prediction
 from .classifiers import Majority
@@ -110,6 +111,7 @@ class ClinicalExpressionCox(RidgeCox):
         self.clinical = ClinicalCox(task, covariates=covariates, penalty=clinical_penalty)
 
     def _learn_inputs(self, train: AnnData) -> np.ndarray:
+        self.clinical = copy.copy(self.clinical)
         return np.column_stack([self.clinical._learn_inputs(train), super()._learn_inputs(train)])  # (N, D + G)
 
     def _inputs(self, cohort: AnnData) -> np.ndarray:
@@ -203,9 +205,7 @@ class TwoStage:
 
     def predict(self, test: AnnData) -> dict[str, Prediction]:
         """Predictions by task name, indexed by the sample ids of ``test``."""
-        if not hasattr(self, "labels_"):
-            message = "this TwoStage is not fitted: call fit(train) before predict"
-            raise NotFittedError(message)
+        refuse_unfitted(self, "labels_")
         test = as_cohort(test)
         labels = self.labels_.predict(test)
         predicted = pd.concat([_columns(prediction) for prediction in labels.values()], axis=1)  # (N, L)

@@ -7,6 +7,7 @@ Shapes: N samples, G genes, F factors.
 
 from __future__ import annotations
 
+import copy
 import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable
@@ -16,12 +17,13 @@ import numpy as np
 import torch
 from anndata import AnnData
 from scipy.sparse.linalg import svds
-from sklearn.exceptions import ConvergenceWarning, NotFittedError
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.experimental import enable_iterative_imputer  # noqa: F401 (makes IterativeImputer importable)
 from sklearn.impute import IterativeImputer, KNNImputer
 from sklearn.neighbors import KNeighborsRegressor
 
 from ..cohort import as_cohort
+from ..cohort.checks import refuse_unfitted
 from ..gaussian import FactorModel, GaussianModel, best_setting
 from ..genes import align_genes, fill_in
 from ..levels import Levels, expected_value, level_bounds
@@ -60,11 +62,14 @@ class Imputer(ABC):
                 "remove them"
             )
             raise ValueError(message)
-        self.genes_, self.scaler_ = train.var_names, Scaler.fit(train.X, method="zscore", clip=self.clip)
-        held = None if val is None else self.scaler_.standardise(align_genes(as_cohort(val), self.genes_))
-        self.model_ = self._learn(
-            *(x if x is None else x.astype("float64") for x in (self.scaler_.standardise(train.X), held))
+        scaler = Scaler.fit(train.X, method="zscore", clip=self.clip)
+        held = None if val is None else scaler.standardise(align_genes(as_cohort(val), train.var_names))
+        model = copy.copy(self)  # a fit that breaks off leaves this one as it was
+        model.genes_, model.scaler_ = train.var_names, scaler
+        model.model_ = model._learn(
+            *(x if x is None else x.astype("float64") for x in (scaler.standardise(train.X), held))
         )
+        vars(self).update(vars(model))
         return self
 
     def impute(self, cohort: AnnData, *, min_coverage: float = 0.5) -> AnnData:
@@ -80,9 +85,7 @@ class Imputer(ABC):
         min_coverage : float
             A cohort that has a smaller share of the training genes is refused.
         """
-        if not hasattr(self, "model_"):
-            message = f"this {type(self).__name__} is not fitted: call fit(train) before impute"
-            raise NotFittedError(message)
+        refuse_unfitted(self, "model_")
         cohort = as_cohort(cohort)
         aligned = align_genes(cohort, self.genes_, min_coverage=min_coverage)
         filled = self._fill(self.scaler_.standardise(aligned).astype("float64"))

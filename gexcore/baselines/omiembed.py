@@ -23,6 +23,7 @@ from ..estimator import SHORT_TRAINING, MultitaskModule, NeuralEstimator, Neural
 from ..heads import LOSSES, Head, task_losses
 from ..losses import absolute_loss
 from ..multitask import EqualWeights, GradNorm, Parts
+from ..parallel import OneProcess
 from ..tasks import Target, Task
 from ..training import Losses, Phases
 
@@ -227,6 +228,7 @@ class OmiEmbed(NeuralEstimator):
     """
 
     module_class, settings_class, presets = OmiEmbedModule, OmiEmbedSettings, PRESETS
+    in_phases = True
 
     def __init__(
         self, tasks: Task | Sequence[Task], *, preset: str = "paper", seed: int = 0, device: str = "auto", **settings
@@ -237,11 +239,11 @@ class OmiEmbed(NeuralEstimator):
             raise ValueError(message)
 
     def train_module(
-        self, data: Tensors, validation: Tensors | None, *, device: torch.device, checkpoint: str | os.PathLike | None
+        self, data: Tensors, validation: Tensors | None, *, processes: OneProcess, checkpoint: str | os.PathLike | None
     ) -> pd.DataFrame:
         """Train in three phases; ``checkpoint`` is a file for each, whose name stands behind the path."""
-        s, module, names = self.settings, self.module_.to(device), [task.name for task in self.tasks]
-        phases = Phases("OmiEmbed", checkpoint, seed=self.seed, device=device)
+        s, module, names = self.settings, self.module_.to(processes.device), [task.name for task in self.tasks]
+        phases = Phases("OmiEmbed", checkpoint, seed=self.seed, device=processes.device)
         of_tasks = task_losses(module.heads, self.targets_, data[1:], by_kind=_LOSSES)
         strategy = EqualWeights(names)
         if s.multitask == "gradnorm" and len(names) > 1:
@@ -261,7 +263,7 @@ class OmiEmbed(NeuralEstimator):
         alone = replace(s, max_epochs=s.vae_epochs, schedule="constant")
         phases.train(VAE, module.vae, of_vae, data, None, alone)
         # The autoencoder is no part of what is trained next: neither a step nor a batch norm can move it.
-        (codes,) = self._batched(lambda x: [module.embed(x)], data[0])
+        (codes,) = self._batched(lambda x: [module.embed(x)], [data[0]], len(data[0]))
         alone = replace(alone, max_epochs=s.head_epochs)
         phases.train("heads", module.heads, of_tasks, (codes, *data[1:]), None, alone)
         phases.train("joint", module, of_all, data, validation, s, strategy=strategy)

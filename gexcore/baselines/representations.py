@@ -7,15 +7,16 @@ Shapes: N samples, G genes, D numbers per sample.
 
 from __future__ import annotations
 
+import copy
 from typing import Any, Self
 
 import numpy as np
 import pandas as pd
 from anndata import AnnData
 from sklearn.decomposition import PCA
-from sklearn.exceptions import NotFittedError
 
 from ..cohort import as_cohort
+from ..cohort.checks import refuse_unfitted
 from ..genes import align_genes
 from ..scaling import Scaler
 from ..tasks import Prediction
@@ -64,9 +65,7 @@ class PrincipalComponents:
 
     def embed(self, cohort: AnnData) -> pd.DataFrame:
         """Components of every sample, a DataFrame samples x D; missing cells count as the training mean."""
-        if not hasattr(self, "axes_"):
-            message = f"this {type(self).__name__} is not fitted: call fit(train) before embed"
-            raise NotFittedError(message)
+        refuse_unfitted(self, "axes_")
         cohort = as_cohort(cohort)
         x = self.scaler_.transform(align_genes(cohort, self.genes_)).astype(float)
         components = (x - self.mean_) @ self.axes_.T  # (N, D)
@@ -102,17 +101,19 @@ class OnRepresentation:
         self.model, self.representation, self.pretrained = model, representation, pretrained
 
     def fit(self, train: AnnData, val: AnnData | None = None) -> Self:
-        if not self.pretrained:
-            self.representation.fit(train, val)
-        self.model.fit(self._embedded(train), None if val is None else self._embedded(val))
+        # learned on a copy: a fit that breaks off leaves both parts as they were
+        learned = self.representation if self.pretrained else copy.copy(self.representation).fit(train, val)
+        self.model.fit(_embedded(learned, train), None if val is None else _embedded(learned, val))
+        self.representation = learned
         return self
 
     def predict(self, test: AnnData) -> dict[str, Prediction]:
-        return self.model.predict(self._embedded(test))
+        return self.model.predict(_embedded(self.representation, test))
 
-    def _embedded(self, cohort: AnnData) -> AnnData:
-        """The cohort with the numbers of the representation in place of its genes."""
-        cohort = as_cohort(cohort)
-        table = self.representation.embed(cohort).loc[cohort.obs_names]  # (N, D)
-        x, var = table.to_numpy("float32"), pd.DataFrame(index=table.columns.astype(str))
-        return AnnData(x, obs=cohort.obs.copy(), var=var)
+
+def _embedded(representation: Any, cohort: AnnData) -> AnnData:
+    """The cohort with the numbers of a representation in place of its genes."""
+    cohort = as_cohort(cohort)
+    table = representation.embed(cohort).loc[cohort.obs_names]  # (N, D)
+    x, var = table.to_numpy("float32"), pd.DataFrame(index=table.columns.astype(str))
+    return AnnData(x, obs=cohort.obs.copy(), var=var)

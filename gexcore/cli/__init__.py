@@ -18,6 +18,7 @@ from typing import NoReturn
 
 from ..tasks import CohortWarning
 from . import benchmark, fetch, impute, predict, train
+from .options import only_helps
 
 _COMMANDS = (fetch, train, predict, impute, benchmark)
 _INTERRUPTED = 130  # what a shell expects of a program that was stopped by Ctrl-C
@@ -26,6 +27,8 @@ _OPTIONS = {  # how messages of the functions call what is an option here
     r"\b(genes_as_rows|log2)=True": r"--\1",
     r"\b(duplicate_genes|harmonise|min_coverage)=": r"--\1 ",
     r"\b(duplicate_genes|min_coverage)\b": r"--\1",
+    r"is it a Regression\?": "is it for --numbers?",
+    r" grid='quantile' copes with long tails": "",
 }
 
 
@@ -70,7 +73,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options.written_as = shlex.join(["gexcore", *arguments])
     failure = commands.choices[options.name].error
     try:
-        with _noted() as options.notes:
+        with _noted(aloud=not only_helps(options)) as options.notes:
             status = options.command(options)
             sys.stdout.flush()
             return status
@@ -88,14 +91,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 @contextmanager
-def _noted() -> Iterator[list[str]]:
-    """Warnings become lines on the error stream, each once, and entries of the list that is given."""
+def _noted(*, aloud: bool) -> Iterator[list[str]]:
+    """Warnings become lines on the error stream, each once, and entries of the list that is given.
+
+    What libraries say to programmers is left out; a RuntimeWarning is of numbers that went wrong.
+    """
     notes = []
 
-    def show(message: Warning | str, *_: object, **__: object) -> None:
-        if (text := _one_line(message)) not in notes:
+    def show(message: Warning | str, category: type[Warning], *_: object, **__: object) -> None:
+        if issubclass(category, CohortWarning | RuntimeWarning) and (text := _one_line(message)) not in notes:
             notes.append(text)
-            print(f"note: {text}", file=sys.stderr)
+            if aloud:
+                print(f"note: {text}", file=sys.stderr)
 
     with warnings.catch_warnings():
         warnings.simplefilter("always", CohortWarning)

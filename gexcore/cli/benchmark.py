@@ -14,6 +14,7 @@ from anndata import AnnData
 
 from ..bench import METHODS, Context, benchmark, collect, provenance
 from ..comparison import headlines, mean_scores
+from ..files import write_file
 from ..scores import compare
 from ..sources import read_study
 from ..tasks import Task
@@ -80,12 +81,11 @@ def _benchmark(options: argparse.Namespace) -> int:
 
 def _collect(options: argparse.Namespace) -> int:
     scores = collect(options.folder)
-    scores.to_csv(options.folder / "scores.csv", index=False, lineterminator="\n")
-    record = json.dumps(provenance(options.folder), indent=1)
-    (options.folder / "provenance.json").write_text(record + "\n", encoding="utf-8")
+    write_file(options.folder / "scores.csv", scores.to_csv(index=False, lineterminator="\n"))
+    write_file(options.folder / "provenance.json", json.dumps(provenance(options.folder), indent=1) + "\n")
     if options.against:
         table = compare(scores, options.against)
-        table.to_csv(options.folder / "differences.csv", index=False, lineterminator="\n")
+        write_file(options.folder / "differences.csv", table.to_csv(index=False, lineterminator="\n"))
     for name, part in scores[scores["status"] != "not taken"].groupby("cohort"):
         means = mean_scores(headlines(part)).T.rename_axis(index=None)
         print(f"{name}\n{means.round(3).to_string(na_rep='')}\n")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import warnings
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -16,8 +16,8 @@ from ..gexbert import GexBERT
 from ..imputation import hide
 from ..models import load_model
 from ..report import Imputation, imputation_report, score_restoration
-from ..tasks import CohortWarning, first_ids
-from .options import HIDDEN, add_reading, at_least, read
+from ..tasks import CohortWarning, counted, first_ids
+from .options import HIDDEN, add_reading, at_least, epochs, read
 from .output import check_output, record, write_folder
 
 _CHECKED = 300  # samples whose hidden cells are restored, at most
@@ -75,15 +75,14 @@ def _impute(options: argparse.Namespace) -> int:
     part = _known_genes(cohort, train, model)
     shown, hidden = _shown(part, train, options.seed)
     if model is None:
-        how: dict[str, Any] = {"preset": options.preset, "seed": options.seed}
-        how |= {} if options.max_epochs is None else {"max_epochs": options.max_epochs}
+        how = {"preset": options.preset, "seed": options.seed, **epochs(options)}
         model = GexBERT(**how).fit(shown[train].copy(), shown[val].copy() if len(val) else None)
     fitted = {"GexBERT": model, "nearest neighbours": KNN().fit(shown), "gene mean": GeneMean().fit(shown)}
     some = np.random.default_rng(options.seed).permutation(shown.obs_names)[:_CHECKED]
     check = score_restoration(fitted, part[some].copy(), shown[some].copy(), hidden.loc[some], train=shown)
 
     imputed = model.impute(part)[:, part.var_names]
-    filled = holes.loc[:, :].copy()
+    filled = holes.copy()
     filled.loc[:, ~holes.columns.isin(part.var_names)] = False
     expression = cohort.to_df()
     expression.loc[:, part.var_names] = imputed.X
@@ -103,7 +102,7 @@ def _impute(options: argparse.Namespace) -> int:
         },
         run=run,
     )
-    print(f"wrote {options.out}: {n} cells filled in; open {options.out / 'report.html'}")
+    print(f"wrote {options.out}: {counted(n, 'cell', 'cells')} filled in; open {options.out / 'report.html'}")
     return 0
 
 
@@ -127,10 +126,14 @@ def _known_genes(cohort: AnnData, train: np.ndarray, model: GexBERT | None) -> A
     if not known.any():
         message = f"none of the {cohort.n_vars} genes is known to the model, first {first_ids(cohort.var_names)}"
         raise ValueError(message)
+    if known.sum() == 1:
+        message = f"only one gene is known to the model ({cohort.var_names[known][0]}); it is restored from others"
+        raise ValueError(message)
     left = cohort.var_names[~known & np.isnan(cohort.X).any(axis=0)]
     if len(left):
-        why = "hold no value" if model is None else "were not in its training"
-        message = f"{len(left)} genes with missing cells {why} ({first_ids(left)}): they stay as they are"
+        which = counted(len(left), "gene", "genes")
+        why = "without any value" if model is None else "not in its training"
+        message = f"missing cells of {which} {why} ({first_ids(left)}) stay as they are"
         warnings.warn(message, CohortWarning, stacklevel=2)
     return cohort[:, known].copy()
 

@@ -10,19 +10,22 @@ from pathlib import Path
 from anndata import AnnData
 
 from ..cohort import read_cohort
+from ..parallel import is_first
 from ..preprocessing import map_genes
 from ..sources import read_tasks
-from ..tasks import Classification, CohortWarning, Regression, Survival, Task, check_tasks
+from ..tasks import Classification, CohortWarning, Regression, Survival, Task, check_tasks, counted
 
 HIDDEN = 0.1  # share of the measured cells that a check of restored values hides
 
 
 def at_least(least: int) -> Callable[[str], int]:
-    """What an option's text must be: a whole number, ``least`` or more."""
+    """What an option's text must be: a whole number, ``least`` or more, of nine digits at most."""
 
     def number(text: str) -> int:
-        if not text.strip().isdigit() or int(text) < least:
-            message = f"must be a whole number, {least} or more, not {text!r}"
+        if not text.strip().isdecimal() or len(text) > 9 or int(text) < least:
+            message = (
+                f"must be a whole number, {least} or more{', of nine digits at most' * (len(text) > 9)}, not {text!r}"
+            )
             raise argparse.ArgumentTypeError(message)
         return int(text)
 
@@ -39,6 +42,17 @@ def share(text: str) -> float:
         message = f"must be a number from 0 to 1, not {text!r}"
         raise argparse.ArgumentTypeError(message)
     return value
+
+
+def epochs(options: argparse.Namespace) -> dict[str, int]:
+    """The setting of ``--max-epochs``, if it is given."""
+    return {} if options.max_epochs is None else {"max_epochs": options.max_epochs}
+
+
+def only_helps(options: argparse.Namespace) -> bool:
+    """Whether this process trains along with another one, which alone prints and writes."""
+    n = getattr(options, "devices", 1) * getattr(options, "num_nodes", 1)
+    return n > 1 and not is_first()
 
 
 # ---------------------------------------------------------------------------------------------- reading
@@ -79,7 +93,8 @@ def read(options: argparse.Namespace) -> AnnData:
     mapped, report = map_genes(cohort, options.gene_table, duplicates=rule)
     for row in report[report["dropped"] + report["changed"] > 0].itertuples():
         n = row.dropped or row.changed
-        message = f"gene table: {n} genes {'dropped' if row.dropped else 'changed'}, {row.why}, first {row.first_ids}"
+        what = counted(n, "gene", "genes")
+        message = f"gene table: {what} {'dropped' if row.dropped else 'changed'}, {row.why}, first {row.first_ids}"
         warnings.warn(message, CohortWarning, stacklevel=2)
     return mapped
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import tempfile
 from argparse import Namespace
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import Any
 import pandas as pd
 
 from ..bench import this_run
+from ..files import sync
 from ..tables import sha256
 
 _INPUTS = ("expression", "clinical", "tasks", "gene_table", "gene_sets", "shared_with", "network", "model_file")
@@ -60,6 +62,9 @@ def write_folder(
 ) -> None:
     """Write all files of a command beside the folder and give them its name in the last step.
 
+    They are on the disk before that. A process killed meanwhile leaves a hidden draft ``.<name>.<random>.part`` beside
+    the folder, which may be deleted; every other failure leaves nothing.
+
     Parameters
     ----------
     folder : Path
@@ -69,8 +74,10 @@ def write_folder(
     run : mapping
         What ``run.json`` says; the checksums of all other files join it.
     """
-    draft = folder.absolute().with_name(f".{folder.name}.{os.getpid()}.part")
-    draft.mkdir()
+    # Random, because a command in a container has the process id of the one that was killed before it.
+    unique = tempfile.mkdtemp(dir=folder.absolute().parent, prefix=f".{folder.name}.", suffix=".part")
+    draft = Path(unique, folder.name)
+    draft.mkdir()  # with the permissions of any folder, which the draft around it has not
     try:
         for name, table in tables.items():
             table.to_csv(draft / name, lineterminator="\n", float_format="%.6g")
@@ -81,9 +88,11 @@ def write_folder(
         sums = {path.name: sha256(path) for path in sorted(draft.iterdir())}
         text = json.dumps({**run, "outputs": sums}, indent=1, default=str)
         (draft / "run.json").write_text(text + "\n", encoding="utf-8")
+        for path in (*draft.iterdir(), draft):
+            sync(path)
         if folder.exists():
             folder.rmdir()  # it is empty
         draft.rename(folder)
-    except BaseException:
-        shutil.rmtree(draft)
-        raise
+        sync(folder.absolute().parent)
+    finally:
+        shutil.rmtree(unique)

@@ -13,7 +13,7 @@ from ..genes import align_genes, gene_report
 from ..gexbert import GexBERT
 from ..models import load_model
 from ..report import Application, gene_counts, patient_table, prediction_report, score_models
-from ..tasks import CohortWarning, Prediction, SurvivalPrediction, first_ids
+from ..tasks import CohortWarning, Prediction, SurvivalPrediction, counted, first_ids
 from .options import add_reading, read, share
 from .output import check_output, record, write_folder
 
@@ -69,6 +69,10 @@ def _predict(options: argparse.Namespace) -> int:
         )
         raise ValueError(message)
     cohort = read(options)
+    genes = gene_report(cohort, model.genes_)
+    if not gene_counts(genes)["present"] and options.min_coverage == 0:
+        message = f"{options.expression} has none of the model's genes: every patient would get the same prediction"
+        raise ValueError(message)
     known = _labelled(model, cohort, options)
     predictions = model.predict(cohort, harmonise=options.harmonise, min_coverage=options.min_coverage)
     _check_units({task: predictions[task] for task in known}, cohort)
@@ -77,7 +81,6 @@ def _predict(options: argparse.Namespace) -> int:
         warnings.warn("--harmonise quantile brings values to the training scale", CohortWarning, stacklevel=2)
     name = {"FineTuned": "Fine-tuned GexBERT"}.get(type(model).__name__, type(model).__name__)
     scores = score_models({name: {task: predictions[task] for task in known}}, cohort)
-    genes = gene_report(cohort, model.genes_)
     run = record(options, {"samples": cohort.n_obs, **gene_counts(genes)})
     absent = _ABSENT.get(type(model).__name__, _AT_MEAN)
     application = Application(
@@ -89,8 +92,8 @@ def _predict(options: argparse.Namespace) -> int:
     write_folder(options.out, tables=tables, texts={"report.html": prediction_report(application)}, run=run)
     n = gene_counts(genes)
     print(
-        f"{cohort.n_obs} patients; {n['present']} of the model's {len(model.genes_)} genes found "
-        f"({n['present'] / len(model.genes_):.0%}), {n['extra']} others of the file not used"
+        f"{counted(cohort.n_obs, 'patient', 'patients')}; {n['present']} of the model's {len(model.genes_)} genes "
+        f"found ({n['present'] / len(model.genes_):.0%}), {counted(n['extra'], 'other', 'others')} of the file not used"
     )
     print(f"wrote {options.out}: open {options.out / 'report.html'}")
     return 0

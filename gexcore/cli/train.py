@@ -6,6 +6,7 @@ import argparse
 import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import networkx as nx
 import pandas as pd
@@ -23,13 +24,14 @@ from ..network import node2vec, read_network
 from ..report import Training, patient_table, pretraining_report, score_models, score_restoration, training_report
 from ..splits import split
 from ..tables import read_gene_sets
-from ..tasks import CohortWarning, Prediction, SurvivalPrediction, Task, first_ids
+from ..tasks import CohortWarning, Prediction, SurvivalPrediction, Task, counted, first_ids
 from ..txt import TxT
-from .options import HIDDEN, add_reading, add_tasks, at_least, chosen_tasks, read
+from .options import HIDDEN, add_reading, add_tasks, at_least, chosen_tasks, epochs, only_helps, read
 from .output import check_output, record, write_folder
 
 MODELS = {"txt": "TxT", "fine-tuned": "Fine-tuned GexBERT", "gexbert": "GexBERT"}
 _PRESETS = ("quick", "paper")
+_PRECISIONS = ("float32", "bfloat16")
 _SAMPLES_ASKED = 100  # test patients whose genes are perturbed, at most
 
 _FILES = """\
@@ -79,6 +81,11 @@ def add(commands: argparse._SubParsersAction) -> None:
     how.add_argument(
         "--perturb", default=50, type=at_least(1), metavar="N", help="genes to raise and lower; default: 50"
     )
+    where = parser.add_argument_group("where it is trained")
+    where.add_argument("--devices", default=1, type=at_least(1), metavar="N", help="GPUs, or processes; default: 1")
+    where.add_argument("--num-nodes", default=1, type=at_least(1), metavar="M", help="machines; default: 1")
+    where.add_argument("--strategy", default="ddp", metavar="NAME", help="ddp (default): the whole network on each")
+    where.add_argument("--precision", default="float32", choices=_PRECISIONS, help="of products; default: float32")
 
 
 def _train(options: argparse.Namespace) -> int:
@@ -99,8 +106,10 @@ def _train(options: argparse.Namespace) -> int:
         task.fit(parts["train"].obs)  # refuses labels from which nothing can be learned
     parts = _on_chosen_genes(parts, options)
     train, test = parts["train"], parts["test"]
-    rivals = {"linear model": _linear_model(tasks, options.seed, train), "null model": Null(tasks).fit(train).predict}
     model = _fitted(tasks, options, train, parts["val"], graph)
+    if only_helps(options):
+        return 0
+    rivals = {"linear model": _linear_model(tasks, options.seed, train), "null model": Null(tasks).fit(train).predict}
 
     predicted = model.predict(test)
     name = MODELS[options.model]
@@ -120,7 +129,7 @@ def _train(options: argparse.Namespace) -> int:
         tables={
             "scores.csv": scores.set_index("task"),
             "predictions.csv": test.obs[list(dict.fromkeys(labels))]
-            .join(patient_table(predicted))
+            .join(patient_table(predicted), lsuffix="_in_the_clinical_table")
             .rename_axis("sample"),
             "genes.csv": _gene_table(effects, perturbed),
             "history.csv": model.history_.set_index("epoch"),
@@ -139,7 +148,8 @@ def _on_shared_genes(cohort: AnnData, options: argparse.Namespace) -> AnnData:
         return cohort
     other = read_cohort(options.shared_with, duplicate_genes="first")
     shared = cohort.var_names.isin(other.var_names)
-    message = f"{shared.sum()} of {cohort.n_vars} genes are in {options.shared_with} too; the others are not read"
+    which = f"{shared.sum()} of {counted(cohort.n_vars, 'gene', 'genes')} {'is' if shared.sum() == 1 else 'are'}"
+    message = f"{which} in {options.shared_with} too; the others are not read"
     if not shared.any():
         message = (
             f"{options.expression} and {options.shared_with} share no gene: the first has "
@@ -168,22 +178,29 @@ def _vectors(graph: nx.Graph | None, seed: int) -> pd.DataFrame | None:
     return None if graph is None else node2vec(graph, seed=seed)[0]
 
 
-def _epochs(options: argparse.Namespace) -> dict[str, int]:
-    return {} if options.max_epochs is None else {"max_epochs": options.max_epochs}
+def _settings(options: argparse.Namespace) -> dict[str, Any]:
+    return {"seed": options.seed, "precision": options.precision, **epochs(options)}
+
+
+def _places(options: argparse.Namespace) -> dict[str, Any]:
+    """Where a model is trained: keywords of ``fit``."""
+    return {name: getattr(options, name) for name in ("devices", "num_nodes", "strategy")}
 
 
 def _pretrained(options: argparse.Namespace, train: AnnData, val: AnnData, graph: nx.Graph | None) -> GexBERT:
-    how = {"preset": options.preset, "seed": options.seed, **_epochs(options)}
-    return GexBERT(gene_prior=_vectors(graph, options.seed), **how).fit(train, val)
+    model = GexBERT(gene_prior=_vectors(graph, options.seed), preset=options.preset, **_settings(options))
+    return model.fit(train, val, **_places(options))
 
 
 def _fitted(
     tasks: Sequence[Task], options: argparse.Namespace, train: AnnData, val: AnnData, graph: nx.Graph | None
 ) -> NeuralEstimator:
-    how = {"seed": options.seed, **_epochs(options)}
+    how = _settings(options)
     if options.model == "txt":
-        return TxT(tasks, gene_embedding=_vectors(graph, options.seed), preset=options.preset, **how).fit(train, val)
-    return FineTuned(tasks, encoder=_pretrained(options, train, val, graph), **how).fit(train, val)
+        model = TxT(tasks, gene_embedding=_vectors(graph, options.seed), preset=options.preset, **how)
+    else:
+        model = FineTuned(tasks, encoder=_pretrained(options, train, val, graph), **how)
+    return model.fit(train, val, **_places(options))
 
 
 def _perturbed(model: NeuralEstimator, tasks: Sequence[Task], train: AnnData, test: AnnData, n: int) -> pd.DataFrame:
@@ -216,6 +233,8 @@ def _pretrain(options: argparse.Namespace, tasks: Sequence[Task]) -> int:
     parts = _on_chosen_genes(parts, options)
     train, test = parts["train"], parts["test"]
     model = _pretrained(options, train, parts["val"], graph)
+    if only_helps(options):
+        return 0
     shown, hidden = hide(test, rate=HIDDEN, seed=options.seed)
     rivals = {"nearest neighbours": KNN().fit(train), "gene mean": GeneMean().fit(train)}
     check = score_restoration({"GexBERT": model} | rivals, test, shown, hidden, train=train)

@@ -6,12 +6,17 @@ Shapes: N samples, G genes.
 from __future__ import annotations
 
 import textwrap
+from collections.abc import Iterable, Iterator
+from typing import Any
 
 import numpy as np
 import pandas as pd
+from anndata import AnnData
 
 from ..identifiers import date_symbols, identify_genes
-from ..tasks import first_ids
+from ..tasks import counted, first_ids
+from ..tasks import to_numbers as numbers_of
+from .tally import Block, Tally
 
 DUPLICATES = ("error", "mean", "max_variance", "first")
 # Symbols that practically every human panel holds some of: how rows of genes are told from rows of samples.
@@ -23,6 +28,20 @@ _SPELLINGS = {
     "dots in place of hyphens": lambda name: name.replace(".", "-"),
     "what follows the patient in a TCGA barcode": lambda name: name[:12] if name.startswith("TCGA") else name,
 }
+
+
+def refuse_overlap(train: AnnData, val: AnnData | None) -> None:
+    """What chooses the epoch must not have been trained on."""
+    if val is not None and (both := train.obs_names.intersection(val.obs_names)).size:
+        message = f"{both.size} samples are in the training and the validation cohort, first {first_ids(both)}"
+        raise ValueError(message)
+
+
+def refuse_unfitted(model: Any, learned: str) -> None:
+    """Refuse to use an estimator that has not ``learned`` yet, an attribute its fit sets."""
+    if not hasattr(model, learned):
+        message = f"this {type(model).__name__} is not fitted yet: call fit(train, val) first"
+        raise RuntimeError(message)
 
 
 def to_names(index: pd.Index, kind: str, which: str) -> pd.Index:
@@ -43,22 +62,21 @@ def refuse_duplicates(names: pd.Index, kind: str, which: str, remedy: str) -> No
     repeated = names[names.duplicated()].unique()
     if len(repeated):
         message = (
-            f"{len(repeated)} {kind}s occur twice or more in the {which} table, first {first_ids(repeated)}; {remedy}"
+            f"{counted(len(repeated), f'{kind} occurs', f'{kind}s occur')} twice or more in the {which} table, first "
+            f"{first_ids(repeated)}; {remedy}"
         )
         raise ValueError(message)
 
 
-def check_orientation(table: pd.DataFrame, labels: pd.DataFrame | None, *, genes_as_rows: bool) -> None:
+def check_orientation(samples: pd.Index, genes: pd.Index, labels: pd.DataFrame | None, remedy: str) -> None:
     """Refuse a table whose rows and columns have changed places."""
-    ids = table.index if labels is None else labels.index
-    if labels is not None and table.index.isin(ids).any():
+    if labels is not None and samples.isin(labels.index).any():
         return
-    columns_are_samples = labels is not None and table.columns.isin(ids).any()
-    if columns_are_samples or (_count_genes(table.index) >= 3 and _count_genes(table.columns) < 3):
-        remedy = "leave out genes_as_rows=True" if genes_as_rows else "pass genes_as_rows=True"
+    columns_are_samples = labels is not None and genes.isin(labels.index).any()
+    if columns_are_samples or (_count_genes(samples) >= 3 and _count_genes(genes) < 3):
         message = (
-            f"the expression table has genes where samples are expected (first {first_ids(table.index)}) "
-            f"and samples where genes are expected (first {first_ids(table.columns)}); {remedy}"
+            f"the expression table has genes where samples are expected (first {first_ids(samples)}) "
+            f"and samples where genes are expected (first {first_ids(genes)}); {remedy}"
         )
         raise ValueError(message)
 
@@ -81,34 +99,51 @@ def check_dates(genes: pd.Index) -> None:
 
 def to_numbers(table: pd.DataFrame) -> pd.DataFrame:
     """The table as float64; text cells, infinite values and values beyond float32 are refused by gene."""
-    numeric = np.array([pd.api.types.is_numeric_dtype(dtype) for dtype in table.dtypes])
+    numeric = np.array([pd.api.types.is_any_real_numeric_dtype(dtype) for dtype in table.dtypes])
     x, wrong = np.empty(table.shape), []
     x[:, numeric] = table.loc[:, numeric].to_numpy("float64", na_value=np.nan)
     for i in np.flatnonzero(~numeric):
         raw = table.iloc[:, i]
-        column = pd.to_numeric(raw.astype(object), errors="coerce").astype("float64")
+        column = numbers_of(raw)
         bad = raw[column.isna() & raw.notna()]
         x[:, i] = column
         if len(bad):
             wrong.append((table.columns[i], bad))
     if wrong:
         gene, bad = wrong[0]
+        columns = f"{counted(len(wrong), 'column', 'columns')} of the expression table"
         message = (
-            f"{len(wrong)} columns of the expression table hold text, first {gene!r}: {len(bad)} cells, first at "
-            f"{first_ids(bad.index)} ({first_ids([textwrap.shorten(str(cell), 40) for cell in bad.unique()])}); "
+            f"{columns} {'holds' if len(wrong) == 1 else 'hold'} text, first {gene!r}: "
+            f"{counted(len(bad), 'cell', 'cells')}, first at {first_ids(bad.index)} "
+            f"({first_ids([textwrap.shorten(str(cell), 40) for cell in bad.astype(str).unique()])}); "
             "expression is numbers, leave a cell empty where it is unknown and keep clinical columns in the "
             "clinical table"
         )
         raise ValueError(message)
-    values = pd.DataFrame(x, index=table.index, columns=table.columns)
-    huge = np.abs(x) > np.finfo("float32").max
-    if huge.any():
+    for _ in finite_blocks([(np.arange(len(x)), x)], table.index, table.columns):
+        pass
+    return pd.DataFrame(x, index=table.index, columns=table.columns)
+
+
+def finite_blocks(blocks: Iterable[Block], samples: pd.Index, genes: pd.Index) -> Iterator[Block]:
+    """The blocks as they are; infinite values and values beyond float32 are refused once all have been looked at."""
+    n, first, found = 0, len(genes), []
+    for rows, x in blocks:
+        huge = np.abs(x) > np.finfo("float32").max
+        if huge.any():
+            n += int(huge.sum())
+            gene = int(np.flatnonzero(huge.any(axis=0))[0])
+            if gene < first:
+                first, found = gene, []
+            found += rows[huge[:, first]].tolist()
+        elif not n:
+            yield rows, x
+    if n:
         message = (
-            f"the expression table holds {huge.sum()} infinite values, first in {_place(values, huge)}; "
-            "leave a cell empty where its value is unknown"
+            f"the expression table holds {n} infinite values, first in gene {genes[first]!r} at "
+            f"{first_ids(samples[sorted(found)])}; leave a cell empty where its value is unknown"
         )
         raise ValueError(message)
-    return values
 
 
 def _place(values: pd.DataFrame, marked: np.ndarray) -> str:
@@ -144,32 +179,36 @@ def merge_duplicates(values: pd.DataFrame, how: str) -> pd.DataFrame:
     return values.iloc[:, kept][genes.unique()]
 
 
-def check_values(values: pd.DataFrame, *, log2: bool) -> list[str]:
+def check_values(tally: Tally, *, log2: bool) -> list[str]:
     """Refuse a matrix without variation; return what is worth a warning."""
-    x, genes = values.to_numpy(), values.columns
-    low, high = np.fmin.reduce(x, axis=0), np.fmax.reduce(x, axis=0)
-    empty, constant = np.isnan(low), low == high
-    if empty.all() or (len(x) > 1 and (empty | constant).all()):
+    genes, several = tally.genes, len(tally.samples) > 1
+    empty, constant = np.isnan(tally.low), tally.low == tally.high
+    if empty.all() or (several and (empty | constant).all()):
         message = f"the expression table has no variation: none of its {len(genes)} genes differs between two samples"
         raise ValueError(message)
     notes = []
     if empty.any():
-        notes.append(f"{empty.sum()} genes have no value, first {first_ids(genes[empty])}; kept, they carry nothing")
-    if len(x) > 1 and constant.any():
-        notes.append(
-            f"{constant.sum()} genes are constant, first {first_ids(genes[constant])}; kept, they carry nothing"
-        )
-    blank = np.isnan(x).all(axis=1)
+        which = counted(empty.sum(), "gene has", "genes have")
+        notes.append(f"{which} no value, first {first_ids(genes[empty])}; kept, {_nothing(empty)}")
+    if several and constant.any():
+        which = counted(constant.sum(), "gene is", "genes are")
+        notes.append(f"{which} constant, first {first_ids(genes[constant])}; kept, {_nothing(constant)}")
+    blank = tally.missing_by_sample == len(genes)
     if blank.any():
-        notes.append(f"{blank.sum()} samples have no expression value, first {first_ids(values.index[blank])}; kept")
-    top = np.nanmax(high)
-    if not log2 and np.nanmin(low) >= 0 and top > 100:
-        kind = "raw counts" if (np.isnan(x) | (x % 1 == 0)).all() else "abundances on a linear scale"
+        which = counted(blank.sum(), "sample has", "samples have")
+        notes.append(f"{which} no expression value, first {first_ids(tally.samples[blank])}; kept")
+    bottom, top = np.nanmin(tally.low), np.nanmax(tally.high)
+    if not log2 and bottom >= 0 and top > 100:
+        kind = "raw counts" if tally.whole else "abundances on a linear scale"
         notes.append(
-            f"the expression values look like {kind} (from {np.nanmin(low):g} to {top:g}); used as they are, "
+            f"the expression values look like {kind} (from {bottom:g} to {top:g}); used as they are, "
             "log2=True would take log2(x + 1)"
         )
     return notes
+
+
+def _nothing(genes: np.ndarray) -> str:
+    return "it carries nothing" if genes.sum() == 1 else "they carry nothing"
 
 
 def check_match(obs: pd.DataFrame, labels: pd.DataFrame) -> list[str]:
@@ -191,9 +230,11 @@ def check_match(obs: pd.DataFrame, labels: pd.DataFrame) -> list[str]:
     notes = []
     if not matched.all():
         without = obs.index[~matched]
-        notes.append(f"{len(without)} samples have no clinical row, first {first_ids(without)}; kept, labels missing")
+        which = counted(len(without), "sample has", "samples have")
+        notes.append(f"{which} no clinical row, first {first_ids(without)}; kept, labels missing")
     if len(unused):
-        notes.append(f"{len(unused)} clinical rows have no expression, first {first_ids(unused)}; not used")
+        which = counted(len(unused), "clinical row has", "clinical rows have")
+        notes.append(f"{which} no expression, first {first_ids(unused)}; not used")
     return notes
 
 

@@ -15,6 +15,7 @@ from .enrichment import enriched_sets, ranked_sets, told_apart
 from .gradients import integrated_gradients
 from .groups import cluster_patients, compare_frequencies, compare_values, differential_attention
 from .networks import AttentionNetworks, NetworkCollector, attention_networks, outstanding, write_network
+from .pathways import attention_within_sets
 from .patients import prediction_errors, project
 from .perturbation import gene_effects, permuted, perturb_genes
 from .weights import (
@@ -38,6 +39,7 @@ __all__ = [
     "ReceivedAttention",
     "attended_genes",
     "attention_networks",
+    "attention_within_sets",
     "cluster_patients",
     "compare_expression_paths",
     "compare_frequencies",

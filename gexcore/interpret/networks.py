@@ -8,10 +8,10 @@ Shapes: B samples of a block, N samples, G genes.
 
 from __future__ import annotations
 
+import io
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import networkx as nx
@@ -21,9 +21,10 @@ import torch
 from anndata import AnnData
 from torch import Tensor
 
+from ..files import write_file
 from ..tasks import first_ids
 from ..txt import TxT
-from .weights import AttentionBlock, chosen_layers, read_attention
+from .weights import AttentionBlock, Rows, chosen_layers, read_attention
 
 EVERYONE = "all"  # the group that every sample belongs to
 
@@ -119,7 +120,8 @@ class NetworkCollector:
         self.sizes: dict[Any, int] = {}
         self.counts: dict[Any, np.ndarray] = {}
         self.strength: dict[Any, np.ndarray] = {}
-        self._degrees: list[tuple[pd.Index, Tensor, Tensor]] = []
+        self._samples: list[pd.Index] = []
+        self._degrees = Rows(), Rows()  # out, in
 
     def add(self, block: AttentionBlock) -> None:
         if not self.sizes:
@@ -142,16 +144,16 @@ class NetworkCollector:
         for group in [EVERYONE, *self.groups.groupby(self.groups, observed=False).groups]:
             self.sizes[group] = 0
             self.counts[group], self.strength[group] = np.zeros((n, n), "int32"), np.zeros((n, n), "float32")
-        # No later block has more samples. Made anew for each block, between the small results that are kept, these
-        # would leave holes in memory that grow with the cohort.
+        # No later block has more samples.
         self._strongest = torch.empty_like(block.weights[:, 0])
         self._edges = torch.empty_like(self._strongest, dtype=torch.bool)
 
     def _finish(self, block: AttentionBlock, strongest: Tensor) -> None:
         edges = torch.gt(strongest, self.threshold, out=self._edges[: len(strongest)])  # (B, query, key)
         edges.diagonal(dim1=1, dim2=2).fill_(False)  # that a gene attends to itself says nothing of a pair  # noqa: FBT003
-        degrees = (edges.sum(axis, dtype=torch.int32).cpu() for axis in (1, 2))
-        self._degrees.append((block.samples, *degrees))
+        self._samples.append(block.samples)
+        for axis, rows in enumerate(self._degrees, start=1):
+            rows.add(edges.sum(axis, dtype=torch.int32))
         by_key, weight = (t.transpose(1, 2).cpu().numpy() for t in (edges, strongest))
         for sample, own_edges, own_weight in zip(block.samples, by_key, weight, strict=True):
             for group in {EVERYONE, self.groups.get(sample, EVERYONE)}:
@@ -160,9 +162,8 @@ class NetworkCollector:
                 self.strength[group] += own_weight
 
     def result(self) -> AttentionNetworks:
-        samples, out_degree, in_degree = zip(*self._degrees, strict=True)
-        index = samples[0].append(list(samples[1:]))
-        tables = [pd.DataFrame(torch.cat(d).numpy(), index, self._genes) for d in (out_degree, in_degree)]
+        index = self._samples[0].append(self._samples[1:])
+        tables = [pd.DataFrame(rows.result().copy(), index, self._genes) for rows in self._degrees]
         return AttentionNetworks(*tables, self.threshold, self.sizes, self.counts, self.strength)
 
 
@@ -215,7 +216,6 @@ def outstanding(degree: pd.DataFrame, n_sd: float = 2.0) -> pd.DataFrame:
 
 def write_network(graph: nx.DiGraph, path: str | os.PathLike) -> None:
     """Write a network as GraphML, which Cytoscape, Gephi and igraph read; the file appears whole or not at all."""
-    path = Path(path)
-    part = path.with_name(f".{path.name}.part")
-    nx.write_graphml(graph, part)
-    part.replace(path)
+    written = io.BytesIO()
+    nx.write_graphml(graph, written)
+    write_file(path, written.getvalue())

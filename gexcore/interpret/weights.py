@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
+import numpy as np
 import pandas as pd
 import torch
 from anndata import AnnData
@@ -26,7 +27,8 @@ _HELD = 2**23  # attention weights held at once, a few times over: a quarter of 
 
 class AttentionBlock(NamedTuple):
     """The attention of one layer in a few samples: ``weights[b, h, i, j]``, (B, H, G, G), says how much gene i (the
-    query) attends to gene j (the key) in head h; every row sums to 1. Layers are counted from 1.
+    query) attends to gene j (the key) in head h; every row sums to 1. Layers are counted from 1. In a model with
+    ``attention="pathways"`` gene sets take the place of genes, here and in all that is made of blocks.
     """
 
     samples: pd.Index
@@ -84,7 +86,7 @@ def stream_attention(
 
 
 def _blocks(model: TxT, inputs: Tensor, samples: pd.Index) -> Iterator[AttentionBlock]:
-    device, genes, encoder = choose_device(model.device), pd.Index(model.genes_), model.module_.encoder
+    device, genes, encoder = choose_device(model.device), pd.Index(model.attending()), model.module_.encoder
     model.module_.to(device).eval()
     size = max(1, _HELD // (encoder.n_heads * len(genes) ** 2))
     for start in range(0, len(inputs), size):
@@ -212,31 +214,60 @@ class MeanPairAttention:
         return self._mean.table(pd.MultiIndex.from_tuples(self.pairs, names=["query", "key"]))
 
 
+class Rows:
+    """Rows that come block by block, in one array.
+
+    Kept one by one, small pieces would come to lie between the large ones that are made for each block and let go, and
+    leave holes in memory that grow with the cohort.
+    """
+
+    def __init__(self):
+        self._n, self._rows = 0, None
+
+    def add(self, rows: Tensor) -> None:
+        """Append (B, columns) to what is there."""
+        rows, end = rows.cpu().numpy(), self._n + len(rows)
+        if self._rows is None or end > len(self._rows):
+            larger = np.empty((2 * max(end, 256), rows.shape[1]), rows.dtype)
+            if self._n:
+                larger[: self._n] = self.result()
+            self._rows = larger
+        self._rows[self._n : end] = rows
+        self._n = end
+
+    def result(self) -> np.ndarray:
+        """All rows, (N, columns): a view, and not a copy."""
+        return self._rows[: self._n]
+
+
 class _MeanOverLayers:
     """A table samples x columns of what is averaged over the chosen layers, block by block."""
 
     def __init__(self):
         self._samples: list[pd.Index] = []
-        self._parts: list[Tensor] = []
+        self._rows = Rows()
 
     def add(self, block: AttentionBlock, values: Tensor, chosen: set[int]) -> None:
-        share = values.cpu() / len(chosen)  # (B, columns)
+        share = values / len(chosen)  # (B, columns)
         if block.layer == min(chosen):
             self._samples.append(block.samples)
-            self._parts.append(share)
+            self._rows.add(share)
         else:
-            self._parts[-1] += share
+            self._rows.result()[-len(share) :] += share.cpu().numpy()
 
     def table(self, columns: pd.Index) -> pd.DataFrame:
         index = self._samples[0].append(self._samples[1:])
-        return pd.DataFrame(torch.cat(self._parts).numpy(), index=index, columns=columns)
+        return pd.DataFrame(self._rows.result().copy(), index=index, columns=columns)
 
 
 def _of_pairs(block: AttentionBlock, pairs: Sequence[tuple[str, str]]) -> Tensor:
     """The weights of some pairs, (B, H, P)."""
     strangers = pd.Index([gene for pair in pairs for gene in pair]).unique().difference(block.genes)
     if len(strangers) or not pairs:
-        message = f"pairs name genes of the model; unknown: {first_ids(strangers) or 'there is no pair'}"
+        message = (
+            f"pairs name genes of the model, or its gene sets where these attend ({first_ids(block.genes)}); unknown: "
+            f"{first_ids(strangers) or 'there is no pair'}"
+        )
         raise ValueError(message)
     queries, keys = (block.genes.get_indexer(list(genes)) for genes in zip(*pairs, strict=True))
     return block.weights[:, :, queries, keys]

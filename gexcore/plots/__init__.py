@@ -4,6 +4,7 @@ returns them; nothing is shown or saved. :func:`use_theme` sets the one look the
 
 from .attention import plot_against_chance, plot_attended
 from .cohorts import plot_expression, plot_labels, plot_matrix
+from .costs import plot_costs
 from .groups import plot_areas, plot_boxes, plot_enrichment, plot_volcano
 from .networks import plot_network
 from .panels import plot_panel_curves
@@ -22,6 +23,7 @@ __all__ = [
     "plot_attended",
     "plot_boxes",
     "plot_calibration",
+    "plot_costs",
     "plot_differences",
     "plot_effects",
     "plot_embedding",

@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 
 from ..plots import plot_history
+from ..tasks import counted
 from .page import Block, Picture, Points, Section, Table, page, picture
 from .training import footer, made, notes
 
@@ -41,19 +42,23 @@ def imputation_report(imputation: Imputation) -> str:
     """One page of html about a table whose holes were filled in."""
     filled, left = imputation.filled, imputation.left
     n, share = int(filled.to_numpy().sum()), filled.to_numpy().mean()
-    summary = f"{n:,} cells ({share:.1%}) had no value and were filled in. {_verdict(imputation.check)}"
-    counts = [f"{filled.shape[0]:,} samples x {filled.shape[1]:,} genes; every measured value is as it was read."]
+    part = f"{share:.1%}" if share >= 0.001 else "less than 0.1%"
+    which = f"{counted(n, 'cell', 'cells')} ({part}) had no value and {'was' if n == 1 else 'were'}"
+    summary = f"{which} filled in. {_verdict(imputation.check)}"
+    size = f"{counted(filled.shape[0], 'sample', 'samples')} x {counted(filled.shape[1], 'gene', 'genes')}"
+    counts = [f"{size}; every measured value is as it was read."]
     if left.to_numpy().any():
         empty = left.columns[left.any()]
-        counts.append(f"{int(left.to_numpy().sum()):,} cells of {len(empty)} genes the model does not know stay empty.")
+        which = f"cells of {counted(len(empty), 'gene', 'genes')} the model does not know"
+        counts.append(f"{int(left.to_numpy().sum()):,} {which} stay empty.")
     counts.append("sd.csv says how sure each filled cell is: a standard deviation in the unit of the table.")
     sections = [
-        Section("Self check", checks(imputation.check, imputation.checked)),
+        Section("Self check", checks(imputation.check, imputation.checked) if imputation.checked else []),
         Section(
             "What was filled in",
             [Points(counts), _most(filled, axis=0, name="gene"), _most(filled, axis=1, name="sample")],
         ),
-        Section("Noted", notes(imputation.run)),
+        Section("The file", notes(imputation.run)),
         Section(
             "What to doubt",
             [
@@ -77,7 +82,8 @@ def pretraining_report(
     parts: Mapping[str, int], check: pd.DataFrame, checked: int, history: pd.DataFrame, run: Mapping[str, Any]
 ) -> str:
     """One page of html about a pretraining: ``parts`` counts samples, the rest is as in :class:`Imputation`."""
-    summary = f"GexBERT learned from {parts['train']} samples how genes go together, without any label. "
+    which = counted(parts["train"], "sample", "samples")
+    summary = f"GexBERT learned from {which} how genes go together, without any label. "
     sections = [
         Section("How well it restores", checks(check, checked)),
         Section("The training", [_history(history), *notes(run)]),
@@ -99,6 +105,8 @@ def checks(check: pd.DataFrame, n: int) -> list[Block]:
 
 def _verdict(check: pd.DataFrame) -> str:
     rmse = check[check["metric"] == "rmse"].set_index("model")["value"]
+    if rmse.isna().any():
+        return "Too few measured cells could be hidden to say how well it restores."
     model, *rivals = rmse.index
     best = rmse[rivals].idxmin()
     text = f"On measured cells hidden from it, {model} is off by {rmse[model]:.2f} standard deviations, {best} by "
@@ -112,7 +120,9 @@ def _most(filled: pd.DataFrame, *, axis: int, name: str) -> Table:
     some = counts[counts > 0].sort_values(ascending=False, kind="stable").head(_LISTED)
     table = pd.DataFrame({"cells filled": some.astype(int), "share": [f"{count / n:.1%}" for count in some]})
     total = int((counts > 0).sum())
-    return Table(table.rename_axis(name), f"{total:,} of {len(counts):,} {name}s had holes; those with most.")
+    return Table(
+        table.rename_axis(name), f"{total:,} of {counted(len(counts), name, f'{name}s')} had holes; those with most."
+    )
 
 
 def _history(history: pd.DataFrame) -> Picture:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import io
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -73,7 +74,7 @@ class Table:
         if pd.isna(value):
             return ""
         if isinstance(value, float):
-            return f"{value:,.0f}" if value.is_integer() and abs(value) >= 10 else f"{value:.{self.digits}f}"
+            return f"{value:,.0f}" if value.is_integer() and abs(value) >= 10 else number(value, self.digits)
         return f"{value:,}" if isinstance(value, int) else str(value)
 
 
@@ -117,11 +118,27 @@ def picture(
     with mpl.rc_context():
         use_theme()
         mpl.rcParams.update({"text.parse_math": False, "svg.hashsalt": "gexcore"})  # a gene may be called "$x$"
-        figure = Figure(figsize=size)
-        draw(figure.subplots())
-        content = io.BytesIO()
-        figure.savefig(content, format="svg", metadata={"Date": None})
-    return Picture(f"data:image/svg+xml;base64,{base64.b64encode(content.getvalue()).decode()}", alt, caption)
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.filterwarnings("always", "Glyph .* missing from font")
+            content = _drawn(draw, size)
+        if caught:  # the reader's browser has fonts for more scripts than are at hand here
+            mpl.rcParams["svg.fonttype"] = "none"
+            with warnings.catch_warnings():
+                warnings.filterwarnings("ignore", "Glyph .* missing from font")
+                content = _drawn(draw, size)
+    return Picture(f"data:image/svg+xml;base64,{base64.b64encode(content).decode()}", alt, caption)
+
+
+def _drawn(draw: Callable[[Axes], Any], size: tuple[float, float]) -> bytes:
+    figure, content = Figure(figsize=size), io.BytesIO()
+    draw(figure.subplots())
+    figure.savefig(content, format="svg", metadata={"Date": None})
+    return content.getvalue()
+
+
+def number(value: float, digits: int = 3) -> str:
+    """``0.724``; three figures where so many digits would show nothing (``1.25e-05``), or far too many."""
+    return f"{value:.{digits}f}" if value == 0 or 10**-digits <= abs(value) < 1e6 else f"{value:.3g}"
 
 
 def page(title: str, summary: str, sections: Sequence[Section], *, footer: str = "") -> str:

@@ -11,10 +11,10 @@ from anndata import AnnData
 
 from ..metrics import HEADLINES, LOWER_IS_BETTER
 from ..plots import METRIC_NAMES
-from ..tasks import ClassPrediction, Prediction, SurvivalPrediction, first_ids
-from .page import Block, Points, Section, Table, Text, page
+from ..tasks import ClassPrediction, Prediction, SurvivalPrediction, counted, first_ids
+from .page import Block, Points, Section, Table, Text, number, page
 from .patients import round_times
-from .training import footer, headline_scores, made, notes, survival_picture, with_interval
+from .training import FEW_PATIENTS, footer, headline_scores, made, notes, survival_picture, with_interval
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ def prediction_report(application: Application) -> str:
         Section("What to doubt", [Points(_doubts(application))]),
         made(application.run),
     ]
-    title = f"{application.model}: predictions for {application.cohort.n_obs} patients"
+    title = f"{application.model}: predictions for {counted(application.cohort.n_obs, 'patient', 'patients')}"
     return page(title, _summary(application), [s for s in sections if s.blocks], footer=footer(application.run))
 
 
@@ -58,7 +58,8 @@ def gene_counts(genes: pd.DataFrame) -> dict[str, int]:
 def _coverage(application: Application) -> str:
     n = gene_counts(application.genes)
     wanted = n["present"] + n["absent"]
-    return f"{n['present']:,} of the {wanted:,} genes of the model are in the file ({n['present'] / wanted:.0%})"
+    are = "is" if n["present"] == 1 else "are"
+    return f"{n['present']:,} of the {wanted:,} genes of the model {are} in the file ({n['present'] / wanted:.0%})"
 
 
 def _summary(application: Application) -> str:
@@ -73,8 +74,13 @@ def _summary(application: Application) -> str:
         )
     shown = headline_scores(application.scores)
     for (task, _), row in shown.head(1).iterrows():
-        ends = f"95 % interval {row['low']:.3f} to {row['high']:.3f}"
-        return text + f"On {task} its {METRIC_NAMES[row['metric']]} is {row['value']:.3f} here ({ends})."
+        n_labels = len(application.predictions[task].task.read(application.cohort.obs).dropna())
+        if n_labels < FEW_PATIENTS:
+            which = counted(n_labels, "patient has a label", "patients have labels")
+            return text + f"Only {which} of {task}, too few to say how well the model predicts for them."
+        metric = METRIC_NAMES[row["metric"]].replace("Accuracy", "accuracy").replace("Mean", "mean")
+        ends = f"95 % interval {number(row['low'])} to {number(row['high'])}"
+        return text + f"On {task} its {metric} is {number(row['value'])} here ({ends})."
     return text + "The file brings no labels, so nothing is known of how well the model predicts for these patients."
 
 
@@ -84,10 +90,13 @@ def _fit(application: Application) -> list[Block]:
     absent = genes.index[genes["status"] == "absent"]
     points = [f"{_coverage(application)}."]
     if n["absent"]:
-        points.append(f"{n['absent']:,} genes are absent (first {first_ids(absent)}). {application.absent}")
+        points.append(
+            f"{counted(n['absent'], 'gene is', 'genes are')} absent (first {first_ids(absent)}). {application.absent}"
+        )
     if n["extra"]:
         extra = genes.index[genes["status"] == "extra"]
-        points.append(f"{n['extra']:,} genes of the file are not in the model and were not used ({first_ids(extra)}).")
+        which = f"{counted(n['extra'], 'gene', 'genes')} of the file"
+        points.append(f"Not in the model and not used: {which} ({first_ids(extra)}).")
     if present["missing"].any():
         share = f"{present['missing'].mean():.2%} of the cells of the genes that are there have no value."
         points.append(share if n["absent"] else f"{share} {application.absent}")

@@ -12,12 +12,14 @@ from anndata import AnnData
 
 from ..metrics import HEADLINES
 from ..plots import METRIC_NAMES, plot_effects, plot_history, plot_kaplan_meier
-from ..tasks import Prediction, SurvivalPrediction, Task, first_ids
-from .page import Block, Picture, Points, Section, Table, Text, page, picture
+from ..tasks import Prediction, SurvivalPrediction, Task, counted, first_ids
+from .page import Block, Picture, Points, Section, Table, Text, number, page, picture
 from .patients import risk_groups
 from .scores import verdict
 
 _FEW_EVENTS = 50  # below it a C-index is a rough number
+FEW_PATIENTS = 10  # with a label; below it a score says nothing, and no model is better than another
+_VISIBLE = 1e-3  # smallest difference of two scores, as a share of them, that is worth a word
 _FIGURES = 3  # of one kind at most; the tables have the rest
 
 
@@ -64,41 +66,54 @@ def headline_scores(scores: pd.DataFrame) -> pd.DataFrame:
 
 def with_interval(value: float, low: float, high: float) -> str:
     """``0.724 (0.620 to 0.821)``, which breaks over lines after the value only."""
-    return f"{value:.3f} " + f"({low:.3f} to {high:.3f})".replace(" ", "\N{NO-BREAK SPACE}")
+    return f"{number(value)} " + f"({number(low)} to {number(high)})".replace(" ", "\N{NO-BREAK SPACE}")
 
 
 def _summary(training: Training) -> str:
     shown, (model, rival, *_) = headline_scores(training.scores), training.scores["model"].unique()
     n = {name: part.n_obs for name, part in training.parts.items()}
-    text = f"{model} learned from {n['train']} patients and was tested on {n['test']} it had not seen. "
+    text = f"{model} learned from {counted(n['train'], 'patient', 'patients')} "
+    text += f"and was tested on {n['test']} it had not seen. "
     for task in training.tasks[:1]:
         if (task.name, model) in shown.index:
             row, theirs = shown.loc[(task.name, model)], shown.loc[(task.name, rival)]
-            text += _in_words(task, row) + f"; a {rival} on the same patients has {theirs['value']:.3f}. "
-    verdicts = _verdicts(training)
-    n = len(verdicts)
-    counts = {said: sum(v == said for v in verdicts.values()) for said in ("better", "worse")}
-    if n and not any(counts.values()):
-        return text + f"In none of {n} tasks can the two be told apart on so few patients."
-    return (
-        text + f"Of {n} tasks it is clearly better than the {rival} in {counts['better']}, worse in {counts['worse']}."
-    )
+            text += _in_words(task, row, rival, theirs["value"])
+    said = list(_verdicts(training).values())
+    better, worse = (said.count(verdict) or "none" for verdict in ("better", "worse"))
+    if not said:
+        return text + "No test patient has a label, so nothing is known of how well it predicts."
+    if better == worse == "none":
+        where = "On so few patients" if len(said) == 1 else f"On so few patients, in none of {len(said)} tasks"
+        return f"{text}{where} {'the two cannot' if len(said) == 1 else 'can the two'} be told apart."
+    if len(said) == 1:
+        return text + f"It is clearly {said[0]} than the {rival}."
+    return text + f"Of {len(said)} tasks it is clearly better than the {rival} in {better}, worse in {worse}."
 
 
-def _in_words(task: Task, row: pd.Series) -> str:
-    value, ends = row["value"], f"95 % interval {row['low']:.3f} to {row['high']:.3f}"
+def _in_words(task: Task, row: pd.Series, rival: str, theirs: float) -> str:
+    value, other = row["value"], f"a {rival} on the same patients"
+    if task.kind == "regression":
+        ends = f"95 % interval {number(row['low'])} to {number(row['high'])}"
+        return f"Its {task.name} is off by {number(value)} on average ({ends}); {other} by {number(theirs)}. "
+    ends = f"95 % interval {row['low']:.0%} to {row['high']:.0%}"
+    what = "It names the right class"
     if task.kind == "survival":
-        return f"Of two patients it names the one with the earlier event ({task.name}) in {value:.0%} of cases ({ends})"
-    if task.kind == "classification":
-        return f"It names the right class ({task.name}) in {value:.0%} of cases ({ends})"
-    return f"Its {task.name} is off by {value:.3g} on average ({ends})"
+        what = "Of two patients it names the one with the earlier event"
+    return f"{what} ({task.name}) in {value:.0%} of cases ({ends}); {other} in {theirs:.0%}. "
 
 
 def _verdicts(training: Training) -> dict[str, str]:
-    """Task to what the interval of the difference from the rival says."""
+    """Task to what the interval of the difference says; nothing where few have labels or no digit shows it."""
     shown, rival = headline_scores(training.scores), training.scores["model"].unique()[1]
-    rows = {task.name: shown.loc[(task.name, rival)] for task in training.tasks if (task.name, rival) in shown.index}
-    return {name: verdict(row["metric"], row["less_low"], row["less_high"]) for name, row in rows.items()}
+    said = {}
+    for task in training.tasks:
+        if (task.name, rival) in shown.index:
+            row = shown.loc[(task.name, rival)]
+            visible = abs(row["less_than_first"]) > _VISIBLE * abs(row["value"])
+            enough = len(task.read(training.parts["test"].obs).dropna()) >= FEW_PATIENTS
+            told = verdict(row["metric"], row["less_low"], row["less_high"])
+            said[task.name] = told if visible and enough else "not told apart"
+    return said
 
 
 def _scores(training: Training) -> list[Block]:
@@ -113,7 +128,7 @@ def _scores(training: Training) -> list[Block]:
             values = shown.loc[(task.name, model), ["value", "low", "high"]] if known else None
             row[model] = with_interval(*values) if known else "no score"
             if known and model == models[-1]:
-                row[model] = f"{values['value']:.3f}"
+                row[model] = number(values["value"])
         rows[task.name] = row | {"verdict": said.get(task.name, "not told apart")}
     table = pd.DataFrame.from_dict(rows, orient="index").rename_axis("task")
     table["events"] = table["events"].astype("Int64")
@@ -139,10 +154,14 @@ def survival_picture(name: str, prediction: SurvivalPrediction, cohort: AnnData,
     """Kaplan-Meier curves of patients above and below a predicted risk; ``by`` says whose median that risk is."""
     table, p = risk_groups(prediction, cohort.obs, cut=cut)
     counts = table.groupby("group", observed=True)["event"].agg(["size", "sum"])
-    parts = [f"{group}: {size} patients, {events:.0f} events" for group, size, events in counts.itertuples()]
+    parts = [
+        f"{group}: {counted(size, 'patient', 'patients')}, {counted(int(events), 'event', 'events')}"
+        for group, size, events in counts.itertuples()
+    ]
+    unit = f"unit of {prediction.task.time}"
     told = "There is one group only" if np.isnan(p) else f"Log-rank p {'< 0.001' if p < 0.001 else f'= {p:.2g}'}"
     return picture(
-        lambda ax: plot_kaplan_meier(table["time"], table["event"], table["group"], at_risk=True, ax=ax),
+        lambda ax: plot_kaplan_meier(table["time"], table["event"], table["group"], unit=unit, at_risk=True, ax=ax),
         alt=f"Kaplan-Meier curves of {name} by predicted risk. {'; '.join(parts)}. {told}.",
         caption=(
             f"{name}, {'; '.join(parts)}. {told}. Groups lie below and above the median predicted risk of the {by}; "
@@ -164,9 +183,10 @@ def _effects(training: Training) -> list[Block]:
     n = effects["gene"].nunique()
     blocks: list[Block] = [
         Text(
-            f"Each of {n} genes was raised and lowered by one standard deviation in {training.asked} test patients, "
-            "all others as they were; shown is the mean change of the prediction with one step up. This asks the "
-            "model, not the tumour: it is no proof of a cause. genes.csv has all of them."
+            f"{f'Each of {n} genes' if n > 1 else 'One gene'} was raised and lowered by one standard deviation in "
+            f"{counted(training.asked, 'test patient', 'test patients')}, all others as they were; shown is the "
+            "mean change of the prediction with one step up. This asks the model, not the tumour: it is no proof of a "
+            "cause. genes.csv has all of them."
         )
     ]
     for task, output in order.head(_FIGURES).itertuples(index=False):
@@ -193,12 +213,15 @@ def doubts(training: Training) -> list[str]:
         labels = task.read(test.obs).dropna()
         if not len(labels):
             texts.append(f"{task.name}: no test patient has a label, so nothing is known of how well it is predicted.")
+        elif len(labels) < FEW_PATIENTS:
+            who = counted(len(labels), "test patient has a label", "test patients have a label")
+            texts.append(f"{task.name}: only {who}, so its score says nothing yet.")
         elif task.kind == "survival" and (n := int(labels["event"].sum())) < _FEW_EVENTS:
             ends = shown.loc[(task.name, model)] if (task.name, model) in shown.index else None
             reach = (
                 "" if ends is None else f": its C-index may be anything from {ends['low']:.2f} to {ends['high']:.2f}"
             )
-            texts.append(f"{task.name}: only {n} test patients had the event{reach}.")
+            texts.append(f"{task.name}: only {counted(n, 'test patient', 'test patients')} had the event{reach}.")
     if not_ahead := [name for name, told in said.items() if told != "better"]:
         texts.append(
             f"For {first_ids(not_ahead, 6)} {model} is not shown to be better than the {rival}, which is easier to "
@@ -224,7 +247,7 @@ def _patients(training: Training) -> list[Block]:
             labels = task.read(part.obs).dropna()
             row[task.name] = f"{len(labels)}"
             if task.kind == "survival":
-                row[task.name] += f" ({int(labels['event'].sum())} events)"
+                row[task.name] += f" ({counted(int(labels['event'].sum()), 'event', 'events')})"
         rows[{"train": "training", "val": "validation"}.get(name, name)] = row
     table = pd.DataFrame.from_dict(rows, orient="index").rename_axis("part")
     caption = "Patients with a label of each task. Validation patients only said when to stop."
@@ -236,10 +259,11 @@ def _history(training: Training) -> list[Block]:
     followed = history[history["task"] == "mean"]
     best = followed[followed["split"] == "val"].set_index("epoch")["loss"]
     last = int(history["epoch"].max())
-    text = f"{training.model} read {n_genes:,} genes and was trained for {last} epochs."
+    epochs = counted(last, "epoch", "epochs")
+    text = f"{training.model} read {counted(n_genes, 'gene', 'genes')} and was trained for {epochs}."
     if len(best):
         text += f" The weights kept are those of epoch {best.idxmin()}, the best on the validation patients."
-    alt = f"Training and validation loss over {last} epochs."
+    alt = f"Training and validation loss over {epochs}."
     caption = "Loss in units of what a prediction without any gene would have (1 = nothing learned)."
     return [Text(text), picture(lambda ax: plot_history(history, ax=ax), alt=alt, caption=caption, size=(6.4, 3.2))]
 

@@ -11,6 +11,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from ..files import write_file
+
 
 @dataclass(frozen=True)
 class SimulatedCohort:
@@ -56,14 +58,19 @@ def write_cohort(simulated: SimulatedCohort, folder: str | Path) -> Path:
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    decimals = f"%.{simulated.decimals}f"
-    simulated.expression.to_csv(folder / "expression.csv", float_format=decimals, lineterminator="\n")
-    simulated.clinical.to_csv(folder / "clinical.csv", float_format="%.1f", lineterminator="\n")
+    decimals, end = f"%.{simulated.decimals}f", {"lineterminator": "\n"}
+    files = {
+        "expression.csv": simulated.expression.to_csv(float_format=decimals, **end),
+        "clinical.csv": simulated.clinical.to_csv(float_format="%.1f", **end),
+        "truth.csv": simulated.truth.to_csv(float_format="%g", index=False, **end),
+        "gene_sets.gmt": "".join(
+            "\t".join([name, "simulated", *genes]) + "\n" for name, genes in simulated.gene_sets.items()
+        ),
+    }
     if simulated.network is not None:
-        simulated.network.to_csv(folder / "network.tsv", sep="\t", index=False, lineterminator="\n")
-    simulated.truth.to_csv(folder / "truth.csv", float_format="%g", index=False, lineterminator="\n")
-    lines = ["\t".join([name, "simulated", *genes]) + "\n" for name, genes in simulated.gene_sets.items()]
-    (folder / "gene_sets.gmt").write_text("".join(lines), encoding="utf-8", newline="\n")
+        files["network.tsv"] = simulated.network.to_csv(sep="\t", index=False, **end)
+    for name, text in files.items():
+        write_file(folder / name, text)
     return folder
 
 

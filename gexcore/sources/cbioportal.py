@@ -33,10 +33,8 @@ def metabric(files: Mapping[str, Path]) -> AnnData:
             "size": clinical.numbers(tumours["TUMOR_SIZE"].reindex(names)),
             "nhg": clinical.grades(tumours["GRADE"].reindex(names)),
             "pam50": clinical.subtypes(own["CLAUDIN_SUBTYPE"]),
-            "os_time": clinical.months(own["OS_MONTHS"], "months"),
-            "os_event": clinical.events(own["OS_STATUS"]),
-            "rfs_time": clinical.months(own["RFS_MONTHS"], "months"),
-            "rfs_event": clinical.events(own["RFS_STATUS"]),
+            **clinical.follow_up("os", own["OS_MONTHS"], own["OS_STATUS"], unit="months"),
+            **clinical.follow_up("rfs", own["RFS_MONTHS"], own["RFS_STATUS"], unit="months"),
         }
     )
     first = owner[owner.notna() & ~owner.duplicated()].index

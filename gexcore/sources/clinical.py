@@ -87,6 +87,13 @@ def months(column: pd.Series, unit: str) -> pd.Series:
     return times.where(times >= 0)
 
 
+def follow_up(name: str, times: pd.Series, happened: pd.Series, *, unit: str) -> dict[str, pd.Series]:
+    """Columns ``<name>_time`` in months and ``<name>_event`` of text columns; what lacks one of the two has neither."""
+    time, event = months(times, unit), events(happened)
+    known = time.notna() & event.notna()
+    return {f"{name}_time": time.where(known), f"{name}_event": event.where(known)}
+
+
 def events(column: pd.Series) -> pd.Series:
     """1 or 0 from 1 and 0, 1.0 and 0.0, or a code with its word such as 1:DECEASED.
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from filelock import FileLock
 from platformdirs import user_cache_path
 
+from ..files import write_file
 from ..tables import sha256
 from ..tasks import first_ids
 from .catalogue import find_source
@@ -120,13 +121,15 @@ def _bring(source: Source, file: File, home: Path, *, progress: bool) -> None:
             f"it at {path}{', likewise ' if others else ''}{first_ids(others, 9)}, and repeat the command"
         )
         raise ConnectionError(message) from error
-    part.with_name(part.name + ".tag").unlink(missing_ok=True)
+    tag = part.with_name(part.name + ".tag")
     try:
         _check(part, file, source, name=path.name)
     except ValueError:
         part.unlink()
+        tag.unlink(missing_ok=True)
         raise
     part.replace(path)
+    tag.unlink(missing_ok=True)  # a process killed before this fetches no byte again
 
 
 def _check(path: Path, file: File, source: Source, *, name: str | None = None) -> None:
@@ -146,6 +149,4 @@ def _check(path: Path, file: File, source: Source, *, name: str | None = None) -
         message += "" if pinned else "; if the source has a new version that you want, delete that line as well"
         raise ValueError(message)
     if name not in recorded and os.access(record.parent, os.W_OK):
-        written = record.with_name(_RECORD + ".new")
-        written.write_text("\n".join([*lines, f"{digest}  {name}"]) + "\n", encoding="utf-8")
-        written.replace(record)
+        write_file(record, "\n".join([*lines, f"{digest}  {name}"]) + "\n")

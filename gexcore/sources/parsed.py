@@ -13,6 +13,7 @@ from anndata import AnnData
 
 from ..cohort import as_cohort
 from ..cohort.remarks import describe
+from ..cohort.tally import tally_table
 from ..tasks import first_ids
 from .matrices import Matrix
 
@@ -52,7 +53,7 @@ def parsed(
     cohort.uns["units"] = {column: unit for column, unit in units.items() if column == "X" or column in cohort.obs}
     cohort.uns["report"] = pd.DataFrame(rows, columns=["step", "of", "change", "note"])
     values = pd.DataFrame(cohort.X, index=cohort.obs_names, columns=cohort.var_names, copy=False)
-    reading = describe(values, values.columns, duplicate_genes="first")
+    reading = describe(tally_table(values), values.columns, duplicate_genes="first")
     cohort.uns |= {"reading": reading} if reading else {}
     return cohort
 

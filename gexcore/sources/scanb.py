@@ -42,10 +42,8 @@ def scan_b(files: Mapping[str, Path], *, replicates: str = "mean") -> AnnData:
             "size": clinical.numbers(obs["Size.mm"]),
             "nhg": clinical.grades(obs["NHG"]),
             "pam50": clinical.subtypes(obs["NCN.PAM50"]),
-            "os_time": clinical.months(obs["OS_days"], "days"),
-            "os_event": clinical.events(obs["OS_event"]),
-            "drfi_time": clinical.months(obs["DRFi_days"], "days"),
-            "drfi_event": clinical.events(obs["DRFi_event"]),
+            **clinical.follow_up("os", obs["OS_days"], obs["OS_event"], unit="days"),
+            **clinical.follow_up("drfi", obs["DRFi_days"], obs["DRFi_event"], unit="days"),
         }
     )
     samples, merged = _merge({patient: list(own) for patient, own in groups.items()}, replicates)
@@ -76,8 +74,7 @@ def gse96058(files: Mapping[str, Path], *, replicates: str = "mean") -> AnnData:
             "size": clinical.numbers(titles["tumor size"]),
             "nhg": clinical.grades(titles["nhg"]),
             "pam50": clinical.subtypes(titles["pam50 subtype"]),
-            "os_time": clinical.months(titles["overall survival days"], "days"),
-            "os_event": clinical.events(titles["overall survival event"]),
+            **clinical.follow_up("os", titles["overall survival days"], titles["overall survival event"], unit="days"),
         }
     )
     matrix = read_matrix(path, samples, sep=",", rescale=from_log2(0.1))

@@ -6,6 +6,7 @@ server calls this version of the file, so that a changed file is never glued to 
 
 from __future__ import annotations
 
+import os
 import shutil
 import time
 from pathlib import Path
@@ -81,16 +82,22 @@ def _attempt(url: str, part: Path, *, progress: bool) -> None:
             message = "the server has a shorter file"
             raise _BrokenError(message)
         _refuse(answer, url)
-        if answer.status_code != 206 or not answer.headers.get("Content-Range", "").startswith(f"bytes {have}-"):
+        if answer.status_code == 206 and not answer.headers.get("Content-Range", "").startswith(f"bytes {have}-"):
+            part.unlink(missing_ok=True)
+            message = "the server sends another part of the file than the one asked for"
+            raise _BrokenError(message)
+        if answer.status_code != 206:
             have = 0
         length = answer.headers.get("Content-Length")
         total = have + int(length) if length and length.isdigit() else None
         _check_room(part.parent, (total or 0) - have)
         version = answer.headers.get("ETag", "")
         version = answer.headers.get("Last-Modified", "") if version.startswith("W/") or not version else version
-        _keep(tag, version)
+        if not have:  # the old bytes go first: a process killed here never leaves them under the name of a new version
+            part.write_bytes(b"")
+            _keep(tag, version)
         with (
-            part.open("ab" if have else "wb", buffering=0) as file,
+            part.open("ab", buffering=0) as file,
             tqdm(
                 desc=part.name.removesuffix(".part"),
                 total=total,
@@ -103,6 +110,7 @@ def _attempt(url: str, part: Path, *, progress: bool) -> None:
             for block in answer.raw.stream(_BLOCK, decode_content=False):
                 _write(file, block)
                 bar.update(len(block))
+            os.fsync(file.fileno())
     if total is not None and _size(part) != total:
         message = f"cut off after {_size(part)} of {total} bytes"
         raise _BrokenError(message)

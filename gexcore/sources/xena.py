@@ -56,8 +56,7 @@ def target_aml(files: Mapping[str, Path]) -> AnnData:
     columns = {
         "age": days / DAYS["years"],
         "gender": table["gender.demographic"],
-        "os_time": clinical.months(outcome["OS.time"], "days"),
-        "os_event": clinical.events(outcome["OS"]),
+        **clinical.follow_up("os", outcome["OS.time"], outcome["OS"], unit="days"),
     }
     obs = pd.DataFrame({name: column.groupby(_patients(column)).first() for name, column in columns.items()})
     return _cohort(
@@ -111,10 +110,8 @@ def _outcome(table: pd.DataFrame) -> pd.DataFrame:
         {
             "age": clinical.numbers(table["age_at_initial_pathologic_diagnosis"]),
             "gender": table["gender"],
-            "os_time": clinical.months(table["OS.time"], "days"),
-            "os_event": clinical.events(table["OS"]),
-            "pfi_time": clinical.months(table["PFI.time"], "days"),
-            "pfi_event": clinical.events(table["PFI"]),
+            **clinical.follow_up("os", table["OS.time"], table["OS"], unit="days"),
+            **clinical.follow_up("pfi", table["PFI.time"], table["PFI"], unit="days"),
         }
     )
 

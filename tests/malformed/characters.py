@@ -75,17 +75,17 @@ def quoted_decimal_commas(text):
     return table_of(text).map(lambda v: f"{v:.3f}".replace(".", ",")).to_csv()
 
 
-@broken("expression", r"1 columns .* hold text, first 'MYC': 2 cells, first at P01, P02 \(1,234.5\)")
+@broken("expression", r"1 column .* holds text, first 'MYC': 2 cells, first at P01, P02 \(1,234.5\)")
 def thousands_separators(text):
     return with_cells(text, "MYC", "1,234.5")
 
 
-@broken("expression", "header has 25 columns but 1 rows have more or fewer, first 'P59'; was the file cut off")
+@broken("expression", "header has 25 columns but 1 row has more or fewer, first 'P59'; was the file cut off")
 def cut_in_the_last_row(text):
     return text[:-40]
 
 
-@broken("clinical", "header has 5 columns but 1 rows have more or fewer, first 'P03'")
+@broken("clinical", "header has 5 columns but 1 row has more or fewer, first 'P03'")
 def a_row_too_long(text):
     lines = text.splitlines()
     lines[4] += ",7,8"
@@ -118,7 +118,7 @@ def nul_bytes(text):
     return text.replace("P10,", "P10,\0\0", 1)
 
 
-@broken("clinical", "a quotation mark is opened and not closed|rows have more or fewer")
+@broken("clinical", "a quotation mark is opened and not closed|rows? ha(s|ve) more or fewer")
 def quotation_mark_left_open(text):
     return text.replace("P05,", 'P05,"', 1)
 

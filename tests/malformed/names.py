@@ -27,7 +27,7 @@ def a_line_of_comment(text):
     return "# exported 2024\n" + text
 
 
-@broken("expression", "hold text, first 'TP53': 1 cells, first at sample")
+@broken("expression", "hold text, first 'TP53': 1 cell, first at sample")
 def header_in_the_middle_again(text):
     lines = text.splitlines()
     return "\n".join([*lines[:30], lines[0], *lines[30:]])
@@ -38,7 +38,7 @@ def genes_listed_twice(text):
     return text.replace("TP53", "MYC", 1).replace("EGFR", "KRAS", 1)
 
 
-@broken("expression", "1 sample ids occur twice or more in the expression table, first P00")
+@broken("expression", "1 sample id occurs twice or more in the expression table, first P00")
 def samples_listed_twice(text):
     return text.replace("P01,", "P00,", 1)
 

@@ -1,19 +1,24 @@
 """What is predicted: survival, a class or a number, how its labels are read, and what a prediction holds.
 
 A task is a frozen description that names columns of a clinical table. Fitted on training samples it becomes
-a target, which turns any table into one float array (NaN where a label is missing) and back.
+a target, which turns any table into one float array (NaN where a label is missing) and back. Columns of events that
+say the opposite are asked about (``events``).
 Shapes: N samples, K time intervals, C classes.
 """
 
 from __future__ import annotations
 
+import numbers
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import ClassVar
 
 import numpy as np
 import pandas as pd
+
+from . import events
 
 
 class CohortWarning(UserWarning):
@@ -22,11 +27,42 @@ class CohortWarning(UserWarning):
 
 def first_ids(ids: Sequence, n: int = 3) -> str:
     """``a, b, c and 7 more``: how every message of the package names samples and genes."""
-    shown = ", ".join(str(i) for i in list(ids)[:n])
+    shown = ", ".join(_short(str(i)) for i in list(ids)[:n])
     return shown if len(ids) <= n else f"{shown} and {len(ids) - n} more"
 
 
+def _short(name: str) -> str:
+    """A name in one line, however long it is and whatever it holds."""
+    name = " ".join(name.split())
+    return name if len(name) <= 80 else f"{name[:77]}..."
+
+
+def counted(n: int, one: str, many: str) -> str:
+    """``1 gene is``, ``1,200 genes are``: a number with the words that go with it."""
+    return f"{n:,} {one if n == 1 else many}"
+
+
 # ---------------------------------------------------------------------------------------------- reading
+
+
+def to_numbers(raw: pd.Series) -> pd.Series:
+    """Cells as float64, booleans as 0 and 1; NaN for what is missing and for what is no number."""
+    cells = raw.astype(object)
+    if pd.api.types.infer_dtype(cells) not in ("string", "floating", "empty"):
+        cells = cells.map(_real)
+    return pd.to_numeric(cells, errors="coerce").astype(float)
+
+
+def _real(cell: object) -> float | str:
+    """What pandas takes for a number or for none; it stumbles over some objects and takes complex numbers for real."""
+    if isinstance(cell, str):
+        return cell
+    if not isinstance(cell, numbers.Real | Decimal | np.bool_):
+        return np.nan
+    try:
+        return float(cell)
+    except OverflowError:
+        return np.inf
 
 
 def _column(obs: pd.DataFrame, column: str, task: str) -> pd.Series:
@@ -36,20 +72,22 @@ def _column(obs: pd.DataFrame, column: str, task: str) -> pd.Series:
     return obs[column]
 
 
-def _numbers(obs: pd.DataFrame, column: str, task: str) -> pd.Series:
+def _numbers(
+    obs: pd.DataFrame, column: str, task: str, *, remedy: str = "leave a cell empty where it is unknown"
+) -> pd.Series:
     """A clinical column as float64; cells that are neither numbers nor missing are refused by name."""
     raw = _column(obs, column, task)
-    numbers = pd.to_numeric(raw.astype(object), errors="coerce").astype(float)
-    if (wrong := numbers.isna() & raw.notna()).any():
+    values = to_numbers(raw)
+    if (wrong := values.isna() & raw.notna()).any():
         message = (
-            f"column {column!r} must hold numbers: {wrong.sum()} cells do not, first at "
-            f"{first_ids(obs.index[wrong])} ({first_ids(raw[wrong].unique())}); leave a cell empty where it is unknown"
+            f"column {column!r} must hold numbers: {counted(wrong.sum(), 'cell does', 'cells do')} not, first at "
+            f"{first_ids(obs.index[wrong])} ({first_ids(raw[wrong].astype(str).unique())}); {remedy}"
         )
         raise ValueError(message)
-    if (infinite := np.isinf(numbers)).any():
+    if (infinite := np.isinf(values)).any():
         message = f"column {column!r} holds {infinite.sum()} infinite values, first at {first_ids(obs.index[infinite])}"
         raise ValueError(message)
-    return numbers
+    return values
 
 
 @dataclass(frozen=True)
@@ -83,7 +121,10 @@ class Survival:
         ValueError
             Negative times, events other than 0 and 1, cells that are not numbers.
         """
-        time, event = (_numbers(obs, column, self.name) for column in self.columns)
+        time = _numbers(obs, self.time, self.name)
+        given = _column(obs, self.event, self.name).dropna()
+        remedy = events.recoding(self.event, given, to_numbers(given))
+        event = _numbers(obs, self.event, self.name, remedy=remedy)
         if (negative := time < 0).any():
             message = (
                 f"column {self.time!r} holds {negative.sum()} negative times, first at "
@@ -92,8 +133,9 @@ class Survival:
             raise ValueError(message)
         if (odd := event.notna() & ~event.isin([0.0, 1.0])).any():
             message = (
-                f"column {self.event!r} must be 1 (event) or 0 (censored): {odd.sum()} cells hold "
-                f"{first_ids(sorted(event[odd].unique()))}, first at {first_ids(obs.index[odd])}"
+                f"column {self.event!r} must be 1 (event) or 0 (censored): "
+                f"{counted(odd.sum(), 'cell holds', 'cells hold')} "
+                f"{first_ids(sorted(event[odd].unique()))}, first at {first_ids(obs.index[odd])}; {remedy}"
             )
             raise ValueError(message)
         if (half := time.isna() ^ event.isna()).any():
@@ -110,11 +152,22 @@ class Survival:
         Parameters
         ----------
         n_intervals : int
-            Number of grid edges. The paper uses 64.
+            Number of grid edges, 2 or more. The paper uses 64.
         grid : {"uniform", "quantile"}
             Equal widths up to 1.1 times the longest follow-up (the paper's), or equal shares of the events.
+
+        Warns
+        -----
+        CohortWarning
+            The event seems to be coded the other way round (:func:`gexcore.tasks.events.inverted`), or one time is so
+            long that the grid is lost on it.
         """
+        if n_intervals < 2:
+            message = f"task {self.name!r}: n_intervals is 2 or more, not {n_intervals}"
+            raise ValueError(message)
         labels = self.read(obs).dropna()
+        if doubt := events.inverted(self.event, labels["time"].to_numpy(), labels["event"].to_numpy()):
+            warnings.warn(f"task {self.name!r}: {doubt}", CohortWarning, stacklevel=2)
         happened = labels.loc[labels["event"] == 1, "time"]
         if happened.empty:
             message = f"task {self.name!r} has no event among its {len(labels)} labelled training samples"
@@ -165,7 +218,8 @@ class Classification:
         labels = self.read(obs).dropna()
         classes = tuple(sorted(labels.unique()))
         if len(classes) < 2:
-            message = f"task {self.name!r} needs two classes or more among the training samples, found {list(classes)}"
+            found = first_ids(classes) or "none"
+            message = f"task {self.name!r} needs two classes or more among the training samples, found {found}"
             raise ValueError(message)
         if len(classes) > len(labels) / 2:
             message = f"task {self.name!r} has {len(classes)} classes in {len(labels)} samples: is it a Regression?"
@@ -195,7 +249,15 @@ class Regression:
         if labels.empty or labels.min() == labels.max():
             message = f"task {self.name!r} is constant or empty among the {len(labels)} labelled training samples"
             raise ValueError(message)
-        return RegressionTarget(self, mean=float(labels.mean()), sd=float(labels.std(ddof=0)))
+        with np.errstate(over="ignore"):
+            mean, sd = float(labels.mean()), float(labels.std(ddof=0))
+        if not 0 < sd < np.inf:
+            message = (
+                f"task {self.name!r}: numbers from {labels.min():g} to {labels.max():g} are too close together or too "
+                "far apart to be standardised"
+            )
+            raise ValueError(message)
+        return RegressionTarget(self, mean=mean, sd=sd)
 
 
 Task = Survival | Classification | Regression
