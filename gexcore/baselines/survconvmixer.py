@@ -31,7 +31,7 @@ class SurvConvMixerSettings(NeuralSettings):
 
     filters: int = 64  # the paper's search: 16 to 256
     kernel_size: int = 5  # of the depthwise convolutions, in tiles
-    n_blocks: int = 2
+    n_blocks: int = 2  # of a depthwise and a pointwise convolution
     ranges: ClassVar[dict[str, tuple[type, float, float]]] = {
         **NeuralSettings.ranges,
         "filters": (Integral, 1, math.inf),
