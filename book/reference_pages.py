@@ -1,43 +1,38 @@
-"""The reference, written from the code whenever the book is built, so that it cannot be outdated.
+"""The pages of the reference, written from the code: ``python book/reference_pages.py`` after a change of a docstring.
 
-``objects`` takes public names and gives a table of them, then what their docstrings say; ``settings`` takes the name of
-a model and gives a table of its settings; ``command`` takes words of the command line and gives their help. What code
-does not know, where the value of a setting comes from, stands in reference/provenance.csv.
+A page is what stands in reference/outline/ with three kinds of blocks replaced: ``objects`` lists public names and
+becomes a table of them and what their docstrings say, ``settings`` names a model and becomes a table of its settings,
+``command`` gives words of the command line and becomes their help. What code does not know, where the value of a setting
+comes from, stands in reference/provenance.csv. The pages are stored, so that the book is built without the package.
 """
 
 import ast
 import contextlib
 import csv
-import gc
 import importlib
 import inspect
 import io
 import os
 import pprint
-import sys
+import re
 import tokenize
 from collections.abc import Iterable, Iterator
 from dataclasses import fields, is_dataclass
 from functools import cache
+from html import escape
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 from unittest.mock import patch
 
-from docutils import nodes
-from docutils.statemachine import StringList
-from sphinx.application import Sphinx
-from sphinx.errors import PycodeError
-from sphinx.ext.autosummary import extract_summary
-from sphinx.pycode import ModuleAnalyzer
-from sphinx.util.docutils import SphinxDirective
+import docstrings
+from docstrings import Link, written
+from docutils.nodes import make_id
 
-BOOK = Path(__file__).resolve().parent
-sys.path.insert(0, str(BOOK.parent))  # the code beside this book, not one that is installed
+from gexcore import baselines, cli, finetuning, restorer, txt
 
-from gexcore import baselines, cli, finetuning, restorer, txt  # noqa: E402
-
-PROVENANCE = BOOK / "reference" / "provenance.csv"
+FOLDER = Path(__file__).resolve().parent / "reference"
+OUTLINE, PROVENANCE = FOLDER / "outline", FOLDER / "provenance.csv"
 KINDS = ("paper", "published code", "assumed", "ours")
 _CLASSES = ("FineTuned", "MLP", "OmiEmbed", "TGEM", "AUTOSurv", "SurvConvMixer", "FeatureMapCNN", "DeepGene")
 MODELS = {  # settings and presets of every network
@@ -49,22 +44,91 @@ MODELS = {  # settings and presets of every network
         for model in [getattr(baselines, name, None) or getattr(finetuning, name)]
     },
 }
+_LONG = 12  # lines of a value that are shown at once
+_VERBS = ("fit", "predict", "embed", "impute", "save", "load")  # what one does with what was inherited
 _WHOLE = ("TxT", "GexBERT")  # all their settings are listed; of the others, those that are not TxT's
 
 
 # ------------------------------------------------------------------------------------------ public names
 
 
+@cache
 def find(name: str) -> Any:
     """What a dotted name stands for."""
     module, _, attribute = name.rpartition(".")
     return getattr(importlib.import_module(module), attribute)
 
 
+def home(name: str) -> str:
+    """One key for an object, under whatever name it is reached."""
+    thing = find(name)
+    return f"{thing.__module__}.{thing.__qualname__}" if callable(thing) else name
+
+
+def blocks(kind: str, text: str) -> list[tuple[str, str]]:
+    """Argument and body of every block of one kind in an outline."""
+    return re.findall(rf"^```\{{{kind}\}}[ ]?(.*)\n((?:.*\n)*?)```$", text, flags=re.MULTILINE)
+
+
 def listed(text: str) -> dict[str, list[str]]:
-    """The names in the body of an ``objects`` directive; a class may be followed by the members that are shown."""
+    """The names in an ``objects`` block, and the members that are shown of each: those it names, or those of its own."""
     lines = (line.partition(":") for line in text.splitlines() if line.strip())
-    return {name.strip(): members.replace(",", " ").split() for name, _, members in lines}
+    return {name.strip(): members.replace(",", " ").split() or _members(name.strip()) for name, _, members in lines}
+
+
+def _members(name: str) -> list[str]:
+    """The documented methods that no class of this package below this one has."""
+    cls = find(name)
+    if not inspect.isclass(cls):
+        return []
+    below = {member for base in _ours(cls.__mro__[1:]) for member in vars(base)}
+    kinds = (classmethod, staticmethod, property)
+    return [
+        member
+        for member, value in vars(cls).items()
+        if not member.startswith("_")
+        and member not in below
+        and (inspect.isfunction(value) or isinstance(value, kinds))
+        and getattr(cls, member).__doc__
+    ]
+
+
+def _ours(things: Iterable[Any]) -> Iterator[Any]:
+    return (thing for thing in things if getattr(thing, "__module__", "").startswith("gexcore."))
+
+
+@cache
+def addresses() -> dict[str, str]:
+    """Page and place of every object and member of the reference, by all its dotted names."""
+    found = {}
+    for outline in sorted(OUTLINE.glob("*.md")):
+        for _, body in blocks("objects", outline.read_text(encoding="utf-8")):
+            for name, members in listed(body).items():
+                for known in (name, home(name)):
+                    found[known] = f"{outline.stem}.html#{make_id(name)}"
+                    found |= {f"{known}.{m}": f"{outline.stem}.html#{make_id(f'{name}.{m}')}" for m in members}
+    return found
+
+
+def linker(page: str, name: str) -> Link:
+    """Addresses as the docstring of an object on a page names them: whole, or within its class or module."""
+    thing = find(name)
+    scopes = ["", f"{name}.", f"{getattr(thing, '__module__', name.rpartition('.')[0])}.", "gexcore."]
+    scopes += [f"{c.__module__}.{c.__qualname__}." for c in _ours(getattr(thing, "__mro__", ()))]
+
+    def link(target: str) -> str | None:
+        whole = next((scope + target for scope in scopes if scope + target in addresses()), None)
+        if whole is None:  # a name that the module imports
+            module = inspect.getmodule(thing)
+            first, _, rest = target.partition(".")
+            known = getattr(module, first, None)
+            whole = ".".join([f"{getattr(known, '__module__', '')}.{first}", *filter(None, [rest])])
+        return addresses().get(whole, "").removeprefix(f"{page}.html") or None
+
+    return link
+
+
+# -------------------------------------------------------------------------------------------- comments
 
 
 @cache
@@ -91,10 +155,6 @@ def meaning(kind: type, field: str) -> str:
     return next(filter(None, said), "")
 
 
-def _ours(things: Iterable[Any]) -> Iterator[Any]:
-    return (thing for thing in things if getattr(thing, "__module__", "").startswith("gexcore."))
-
-
 def said_of(name: str) -> str:
     """The comment on a public constant, in the module it is assigned in."""
     module = importlib.import_module(name.rpartition(".")[0])
@@ -104,70 +164,100 @@ def said_of(name: str) -> str:
     return f"{said[:1].upper()}{said[1:]}." if said else ""
 
 
-def _members(cls: type) -> list[str]:
-    """The documented methods that no class of this package below it has."""
-    below = {name for base in _ours(cls.__mro__[1:]) for name in vars(base)}
-    kinds = (classmethod, staticmethod, property)
-    return [
-        name
-        for name, value in vars(cls).items()
-        if not name.startswith("_")
-        and name not in below
-        and (inspect.isfunction(value) or isinstance(value, kinds))
-        and getattr(cls, name).__doc__
-    ]
+# --------------------------------------------------------------------------------------------- objects
 
 
-class Objects(SphinxDirective):
-    """A table of public names, each with its first sentence, and then their docstrings."""
-
-    has_content = True
-
-    def run(self) -> list[nodes.Node]:
-        names = listed("\n".join(self.content))
-        table = [".. list-table::", "   :class: names", "   :widths: auto", ""]
-        bodies = []
-        for name, members in names.items():
-            thing = find(name)
-            is_constant = not callable(thing)
-            home = name.rpartition(".")[0] if is_constant else thing.__module__
-            self.env.note_dependency(sys.modules[home].__file__)
-            doc = said_of(name) if is_constant else inspect.getdoc(thing)
-            summary = extract_summary(doc.splitlines(), self.state.document)
-            table += [f"   * - :py:obj:`{name.removeprefix('gexcore.')} <{name}>`", f"     - {summary}"]
-            if is_constant:
-                ordered = sorted(thing) if isinstance(thing, set) else thing
-                value = pprint.pformat(ordered, width=84, sort_dicts=False).splitlines()
-                bodies += [f".. py:data:: {name}", "", f"   {doc}", "", "   .. code-block:: python", ""]
-                bodies += [*(f"      {line}" for line in value), ""]
-                continue
-            kind = "class" if inspect.isclass(thing) else "function"
-            kind = "exception" if kind == "class" and issubclass(thing, Exception) else kind
-            bodies += [f".. auto{kind}:: {name}"]
-            if kind == "class" and (shown := members or _members(thing)):
-                bodies += [f"   :members: {', '.join(shown)}"]
-            bodies += [""]
-        return self.parse([*table, "", *bodies])
-
-    def parse(self, lines: Iterable[str]) -> list[nodes.Node]:
-        """The nodes of lines of reStructuredText."""
-        node, text = nodes.container(), StringList(list(lines), source=self.get_source_info()[0])
-        # autodoc would read every source, those of torch among them, for comments: a third of the time of these pages
-        with patch.object(ModuleAnalyzer, "for_module", side_effect=PycodeError("not looked for")):
-            self.state.nested_parse(text, self.content_offset, node)
-        return node.children
+def objects(page: str, body: str) -> str:
+    """A table of public names, each with its first sentence, and then a section for each."""
+    names = listed(body)
+    rows = []
+    for name in names:
+        doc = inspect.getdoc(find(name)) if callable(find(name)) else said_of(name)
+        short = name.removeprefix("gexcore.")
+        first = docstrings.inline(docstrings.summary(doc), linker(page, name))
+        rows.append(
+            f'<tr><td><a href="#{make_id(name)}"><code class="literal">{short}</code></a></td><td>{first}</td></tr>'
+        )
+    table = raw('<table class="table names">\n' + "\n".join(rows) + "\n</table>")
+    return "\n\n".join([table, *(section(page, name, members) for name, members in names.items())])
 
 
-def describe_fields(app: Sphinx, what: str, name: str, thing: Any, options: Any, lines: list[str]) -> None:
-    """Fields of a class of data that its docstring does not describe, with the comments on them."""
-    names = [f.name for f in fields(thing)] if is_dataclass(thing) else getattr(thing, "_fields", ())
-    if what != "class" or not names or any(line.strip() in ("Parameters", "Attributes") for line in lines):
-        return
-    while lines and not lines[-1].strip():
-        lines.pop()
-    lines += ["", "Parameters", "----------"]
-    for field in names:
-        lines += [f"{field} : {thing.__annotations__[field]}", f"    {meaning(thing, field)}".rstrip()]
+def raw(html: str) -> str:
+    """Html in a page of Markdown."""
+    return f"```{{raw}} html\n{html}\n```"
+
+
+def section(page: str, name: str, members: list[str]) -> str:
+    """Heading, entries of the index, signature and docstring of an object and of its members."""
+    thing, short = find(name), name.rpartition(".")[2]
+    where = f"in {name.rpartition('.')[0]}"
+    if callable(thing):
+        kind = "class" if inspect.isclass(thing) else "function"
+        kind = "exception" if kind == "class" and issubclass(thing, Exception) else kind
+        html = [entry(name, thing, "" if kind == "function" else kind, linker(page, name))]
+        html += [member(page, name, m) for m in members]
+        html += inherited(page, name, members)
+        where = where if kind == "function" else f"{kind} {where}"
+    else:
+        ordered = sorted(thing) if isinstance(thing, set) else thing
+        value = pprint.pformat(ordered, width=84, sort_dicts=False)
+        html = [f'<pre class="signature"><b>{name}</b></pre>', docstrings.html(said_of(name), linker(page, name))]
+        value = docstrings.code(value, "python")
+        html.append(value if value.count("\n") < _LONG else f"<details><summary>Its value</summary>{value}</details>")
+    index = [f"single: {short} ({where})", *(f"single: {m} (of {short})" for m in members)]
+    entries = "\n".join(index)
+    return f"({name})=\n## {short}\n\n```{{index}}\n{entries}\n```\n\n" + raw(
+        '<div class="api">\n' + "\n".join(html) + "\n</div>"
+    )
+
+
+def entry(name: str, thing: Any, kind: str, link: Link) -> str:
+    """Signature and docstring. Types stand in the list of parameters; where there is none, in the signature."""
+    doc = inspect.getdoc(thing)
+    told = docstrings.sections(doc)
+    described = docstrings.described(doc, link, defaults=_defaults(thing, kind))
+    if kind == "class" and not {"Parameters", "Attributes"} & set(told) and (own := _fields(thing)):
+        described += '\n<p class="rubric">Parameters</p>\n' + docstrings.fields(
+            "Parameters", own, link, _defaults(thing, kind)
+        )
+        told["Parameters"] = ""
+    return docstrings.signature(thing, name, kind, annotated="Parameters" not in told) + "\n" + described
+
+
+def _defaults(thing: Any, kind: str) -> dict[str, Any]:
+    if kind in ("property", "exception"):
+        return {}
+    parameters = inspect.signature(thing).parameters.values()
+    return {p.name: p.default for p in parameters if p.default is not p.empty}
+
+
+def _fields(cls: type) -> list[tuple[str, str, str]]:
+    """Name, type and meaning of the fields of a class of data, where they are said."""
+    names = [f.name for f in fields(cls) if f.init] if is_dataclass(cls) else getattr(cls, "_fields", ())
+    types = {name: getattr(kind, "__forward_arg__", kind) for name, kind in cls.__annotations__.items()}
+    own = [(name, str(types[name]).replace("*", r"\*"), meaning(cls, name)) for name in names]
+    return own if any(said for _, _, said in own) else []
+
+
+def member(page: str, name: str, of: str) -> str:
+    """A method or property of a class."""
+    held = inspect.getattr_static(find(name), of)
+    kind = {property: "property", classmethod: "classmethod", staticmethod: "staticmethod"}.get(type(held), "")
+    shown = entry(of, getattr(find(name), of), kind, linker(page, name))
+    return f'<div class="member" id="{make_id(f"{name}.{of}")}">\n{shown}\n</div>'
+
+
+def inherited(page: str, name: str, members: list[str]) -> list[str]:
+    """Where the methods are described that a class has of another one."""
+    out, link = [], linker(page, name)
+    for base in _ours(find(name).__mro__[1:] if inspect.isclass(find(name)) else ()):
+        whole = f"{base.__module__}.{base.__qualname__}"
+        more = [m for m in _VERBS if f"{whole}.{m}" in addresses() and m not in members]
+        if link(whole) and more:
+            named = ", ".join(f'<a href="{link(f"{whole}.{m}")}"><code class="literal">{m}</code></a>' for m in more)
+            called = f'<a href="{link(whole)}"><code class="literal">{base.__name__}</code></a>'
+            out.append(f'<p class="inherited">Also has, of {called}: {named}.</p>')
+    return out
 
 
 # ---------------------------------------------------------------------------------------------- settings
@@ -178,11 +268,6 @@ def provenance() -> dict[tuple[str, str], dict[str, str]]:
     """Where the values of settings come from, by model and setting."""
     with PROVENANCE.open(newline="", encoding="utf-8") as file:
         return {(row["model"], row["setting"]): row for row in csv.DictReader(file)}
-
-
-def written(value: Any) -> str:
-    """A value as one would type it."""
-    return f'"{value}"' if isinstance(value, str) else repr(value)
 
 
 def settings_of(model: str) -> list[dict[str, str]]:
@@ -207,36 +292,21 @@ def settings_of(model: str) -> list[dict[str, str]]:
     ]
 
 
-def _row(cells: Iterable[nodes.Node]) -> nodes.row:
-    return nodes.row("", *(nodes.entry("", nodes.paragraph("", "", cell)) for cell in cells))
-
-
-def _table(head: list[str], body: Iterable[list[nodes.Node]], kind: str) -> nodes.table:
-    group = nodes.tgroup("", *(nodes.colspec(colwidth=1) for _ in head), cols=len(head))
-    group += nodes.thead("", _row(nodes.Text(word) for word in head))
-    group += nodes.tbody("", *map(_row, body))
-    return nodes.table("", group, classes=["colwidths-auto", kind])
-
-
-class Settings(SphinxDirective):
-    """The settings of a model: what they mean, their values, and where these come from."""
-
-    required_arguments = 1
-
-    def run(self) -> list[nodes.Node]:
-        model = self.arguments[0]
-        kind, presets = MODELS[model]
-        for path in (PROVENANCE, *(inspect.getsourcefile(c) for c in _ours(kind.__mro__))):
-            self.env.note_dependency(str(path))
-        values = [column for column in ("default", "quick", "paper") if column in ("default", *presets)]
-        body = []
-        for row in settings_of(model):
-            cells = [nodes.literal("", row["setting"]), nodes.Text(row["meaning"])]
-            cells += [nodes.literal("", row[column]) for column in values]
-            source = f" · {row['source']}" if row["source"] else ""
-            cells.append(nodes.inline("", "", nodes.strong("", row["provenance"]), nodes.Text(source)))
-            body.append(cells)
-        return [_table(["setting", "meaning", *values, "provenance"], body, "settings")]
+def settings(model: str) -> str:
+    """The table of the settings of a model."""
+    values = [column for column in ("default", "quick", "paper") if column in ("default", *MODELS[model][1])]
+    head = "".join(f"<th>{column}</th>" for column in ("setting", "meaning", *values, "provenance"))
+    rows = []
+    for row in settings_of(model):
+        cells = [row["meaning"], *(f'<code class="literal">{escape(row[v], quote=False)}</code>' for v in values)]
+        source = f" · {escape(row['source'], quote=False)}" if row["source"] else ""
+        cells = [f'<code class="literal">{row["setting"]}</code>', escape(cells[0], quote=False), *cells[1:]]
+        cells.append(f"<strong>{row['provenance']}</strong>{source}")
+        rows.append("<tr>" + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>")
+    table = (
+        f'<table class="table settings">\n<thead><tr>{head}</tr></thead>\n<tbody>\n' + "\n".join(rows) + "\n</tbody>"
+    )
+    return raw(f'<div class="pst-scrollable-table-container">{table}\n</table></div>')
 
 
 # ---------------------------------------------------------------------------------------------- commands
@@ -251,32 +321,27 @@ def help_of(words: Iterable[str]) -> str:
     return printed.getvalue()
 
 
-class Command(SphinxDirective):
-    """What a command says when it is asked for help; without a word, what ``gexcore`` itself says."""
-
-    optional_arguments = 1
-
-    def run(self) -> list[nodes.Node]:
-        for part in vars(cli).values():
-            if inspect.ismodule(part) and part.__name__.startswith(cli.__name__):
-                self.env.note_dependency(part.__file__)
-        text = help_of(self.arguments)
-        return [nodes.literal_block(text, text, language="none")]
+# ------------------------------------------------------------------------------------------------- pages
 
 
-def setup(app: Sphinx) -> dict[str, bool]:
-    """The three directives, and Sphinx's own readers of docstrings."""
-    gc.freeze()  # the libraries that came with the package stay: to look through them again and again for garbage,
-    gc.set_threshold(50_000, 20, 20)  # at the usual rate, takes a quarter of the time of a build
-    for extension in ("sphinx.ext.autodoc", "sphinx.ext.napoleon"):
-        app.setup_extension(extension)
-    app.config.napoleon_google_docstring = False
-    app.config.napoleon_custom_sections = [("Attributes", "params_style")]  # a list, not objects of their own
-    app.config.napoleon_use_rtype = False
-    app.config.autodoc_typehints = "none"  # docstrings say more than types
-    app.config.autodoc_member_order = "bysource"
-    app.config.toc_object_entries_show_parents = "hide"
-    app.connect("autodoc-process-docstring", describe_fields, priority=400)  # before napoleon reads the sections
-    for name, directive in (("objects", Objects), ("settings", Settings), ("command", Command)):
-        app.add_directive(name, directive)
-    return {"parallel_read_safe": True, "parallel_write_safe": True}
+def page(outline: Path) -> str:
+    """A page of the book."""
+    text = outline.read_text(encoding="utf-8")
+    written_by = (
+        f"% Written by book/reference_pages.py: change docstrings and outline/{outline.name}, and run it again.\n\n"
+    )
+    makers = {
+        "objects": lambda argument, body: objects(outline.stem, body),
+        "settings": lambda argument, body: settings(argument),
+        "command": lambda argument, body: f"```none\n{help_of(argument.split()).rstrip()}\n```",
+    }
+    for kind, make in makers.items():
+        for argument, body in blocks(kind, text):
+            block = f"```{{{kind}}}{' ' if argument else ''}{argument}\n{body}```"
+            text = text.replace(block, make(argument, body), 1)
+    return written_by + text
+
+
+if __name__ == "__main__":
+    for outline in sorted(OUTLINE.glob("*.md")):
+        (FOLDER / outline.name).write_text(page(outline), encoding="utf-8")

@@ -5,6 +5,7 @@ import re
 from collections import Counter
 from types import ModuleType
 
+import docstrings
 import pytest
 import reference_pages as pages
 import yaml
@@ -12,20 +13,30 @@ import yaml
 import gexcore as gx
 from gexcore.cli import main
 
-FOLDER = pages.BOOK / "reference"
-TEXTS = {path.stem: path.read_text(encoding="utf-8") for path in sorted(FOLDER.glob("*.md"))}
-LISTED = [
-    name
+OUTLINES = {path.stem: path for path in sorted(pages.OUTLINE.glob("*.md"))}
+TEXTS = {stem: path.read_text(encoding="utf-8") for stem, path in OUTLINES.items()}
+LISTED = {
+    name: members
     for text in TEXTS.values()
-    for block in re.findall(r"^\.\. objects::\n(.*?)^```", text, flags=re.MULTILINE | re.DOTALL)
-    for name in pages.listed(block)
-]
+    for _, block in pages.blocks("objects", text)
+    for name, members in pages.listed(block).items()
+}
+TIMES = Counter(
+    line.partition(":")[0]
+    for text in TEXTS.values()
+    for _, block in pages.blocks("objects", text)
+    for line in block.splitlines()
+)
 
 
-def same(name):
-    """One key for an object, under whatever name it is reached."""
-    thing = pages.find(name)
-    return f"{thing.__module__}.{thing.__qualname__}" if callable(thing) else name
+@pytest.mark.parametrize("stem", OUTLINES)
+def test_a_stored_page_is_what_the_code_says(stem):
+    stored = (pages.FOLDER / f"{stem}.md").read_text(encoding="utf-8")
+    assert stored == pages.page(OUTLINES[stem]), "run: python book/reference_pages.py"
+
+
+def test_there_are_no_other_pages():
+    assert {path.stem for path in pages.FOLDER.glob("*.md")} == set(OUTLINES)
 
 
 def public():
@@ -42,10 +53,10 @@ def public():
 
 
 def test_every_public_name_is_described_exactly_once():
-    times = Counter(map(same, LISTED))
-    assert {name: times[same(name)] for name in public() if times[same(name)] != 1} == {}
+    times = Counter(map(pages.home, TIMES.elements()))
+    assert {name: times[pages.home(name)] for name in public() if times[pages.home(name)] != 1} == {}
     assert {name: n for name, n in times.items() if n > 1} == {}
-    assert len(set(map(same, public()))) > 200
+    assert len(set(map(pages.home, public()))) > 200
 
 
 def test_every_name_has_a_sentence():
@@ -53,11 +64,17 @@ def test_every_name_has_a_sentence():
     assert silent == []
 
 
-def test_members_that_a_page_shows_exist():
-    blocks = re.findall(r"^   (gexcore\.\S+): (.*)$", "\n".join(TEXTS.values()), flags=re.MULTILINE)
-    assert blocks
-    for name, members in blocks:
-        assert [m for m in members.split(", ") if not getattr(pages.find(name), m).__doc__] == []
+def test_every_member_that_a_page_shows_has_a_sentence():
+    shown = [(name, member) for name, members in LISTED.items() for member in members]
+    assert len(shown) > 50
+    assert [pair for pair in shown if not getattr(pages.find(pair[0]), pair[1]).__doc__] == []
+
+
+def test_no_two_places_of_a_page_have_the_same_name():
+    places = Counter(
+        place for text in map(pages.page, OUTLINES.values()) for place in re.findall(r"^\((.*)\)=$", text, re.M)
+    )
+    assert max(Counter(pages.make_id(place) for place in places.elements()).values()) == 1
 
 
 def test_every_reference_page_is_in_the_book_and_opens_with_prose():
@@ -115,7 +132,7 @@ def test_every_command_has_its_help_on_the_page(capsys):
         main(["nonsense"])
     commands = re.findall(r"[a-z]+", capsys.readouterr().err.partition("choose from")[2])
     assert "train" in commands
-    assert re.findall(r"^```\{command\} ?(\w*)$", TEXTS["commands"], flags=re.MULTILINE) == ["", *commands]
+    assert [words for words, _ in pages.blocks("command", TEXTS["commands"])] == ["", *commands]
 
 
 def test_the_help_on_the_page_is_what_the_command_prints(capsys, monkeypatch):
@@ -138,3 +155,64 @@ def test_a_comment_is_read_from_behind_an_assignment_and_not_out_of_a_text(tmp_p
     import commented
 
     assert pages.comments(commented) == {"COLOUR": "", "SIZES": "of a tree", "Tree.height": "in m", "Tree.kind": ""}
+
+
+# -------------------------------------------------------------------------------------------- docstrings
+
+
+def planted(
+    first, second=(1, 2), *, third_is_long: str = "a text that is long", fourth_is_long: float = 0.25, **settings
+) -> dict:
+    """Do one thing. Then another, with :func:`other`.
+
+    Parameters
+    ----------
+    first, second : int
+        Numbers <from> ``here``.
+    third_is_long : str
+
+    Raises
+    ------
+    ValueError
+        Never.
+
+    Examples
+    --------
+    >>> 1 < 2
+    True
+    """
+
+
+def test_a_docstring_becomes_sections_lists_and_links():
+    link = {"other": "page.html#other"}.get
+    html = docstrings.described(inspect.getdoc(planted), link, defaults={"third_is_long": "a", "first": 0})
+    assert re.findall(r'class="rubric">(\w+)<', html) == ["Parameters", "Raises", "Examples"]
+    assert '<a href="page.html#other"><code class="literal">other()</code></a>' in html
+    assert "Numbers &lt;from&gt; <code" in html
+    assert re.findall(r"<dt>(.*)</dt>", html)[1:] == [
+        '<code class="literal">third_is_long</code> <span class="aside">str, default <code class="literal">"a"</code></span>',
+        '<code class="literal">ValueError</code>',
+    ]
+    assert '<span class="gp">&gt;&gt;&gt; </span>' in html
+    assert docstrings.summary(inspect.getdoc(planted)) == "Do one thing."
+
+
+def test_a_long_signature_has_one_parameter_a_line_and_a_short_one_has_one_line():
+    text = re.sub(r"<[^>]*>", "", docstrings.signature(planted, "tests.planted"))
+    assert text.splitlines() == [
+        "tests.planted(",
+        "    first,",
+        "    second=(1, 2),",
+        "    *,",
+        '    third_is_long="a text that is long",',
+        "    fourth_is_long=0.25,",
+        "    **settings,",
+        ")",
+    ]
+    short = docstrings.signature(lambda number: number, "f")
+    assert re.sub(r"<[^>]*>", "", short) == "f(number)"
+
+
+def test_markup_that_docutils_warns_of_is_an_error():
+    with pytest.raises(Exception, match="Inline literal"):
+        docstrings.html("a ``literal without an end", {}.get)

@@ -47,7 +47,7 @@ PRESETS: dict[str, dict] = {
         "multitask": "equal",
         "learning_rate": 1e-3,
         "weight_decay": 0.1,  # published as 1e-4 per step, for an optimiser that does not multiply it by the rate
-        "batch_size": 32,
+        "batch_size": 32,  # assumed
         "max_epochs": 50,
         "patience": 10,
     },
