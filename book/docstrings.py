@@ -1,4 +1,4 @@
-"""From a numpydoc docstring to a piece of html: sections, lists of parameters, examples in colour, links between names."""
+"""From numpydoc docstrings to html: sections, lists of parameters, examples in colour, links between names."""
 
 import inspect
 import re
@@ -7,8 +7,9 @@ from html import escape
 from typing import Any
 
 from docutils import nodes
-from docutils.core import publish_parts
-from docutils.parsers.rst import roles
+from docutils.frontend import get_default_settings
+from docutils.parsers.rst import Parser, roles
+from docutils.utils import new_document
 from docutils.writers import html5_polyglot
 from pygments import highlight
 from pygments.formatters import HtmlFormatter
@@ -47,10 +48,9 @@ class _Translator(html5_polyglot.HTMLTranslator):
         raise nodes.SkipNode
 
 
-class _Writer(html5_polyglot.Writer):
-    def __init__(self):
-        super().__init__()
-        self.translator_class = _Translator
+_PARSER = Parser()
+_SETTINGS = get_default_settings(Parser, html5_polyglot.Writer)
+_SETTINGS.halt_level, _SETTINGS.warning_stream = 1, False  # what docutils remarks is an error, and said once
 
 
 def code(text: str, language: str) -> str:
@@ -75,9 +75,11 @@ def html(text: str, link: Link) -> str:
 
     for role in _ROLES:
         roles.register_local_role(role, reference)
-    settings = {"halt_level": 2, "report_level": 5, "doctitle_xform": False, "smart_quotes": False}
-    parts = publish_parts(text, writer=_Writer(), settings_overrides=settings)
-    return parts["body"].replace(' class="reference external"', "").strip()
+    document = new_document("docstring", _SETTINGS)
+    _PARSER.parse(text, document)
+    translator = _Translator(document)
+    document.walkabout(translator)
+    return "".join(translator.fragment).replace(' class="reference external"', "").strip()
 
 
 def inline(text: str, link: Link) -> str:

@@ -2,8 +2,8 @@
 
 A page is what stands in reference/outline/ with three kinds of blocks replaced: ``objects`` lists public names and
 becomes a table of them and what their docstrings say, ``settings`` names a model and becomes a table of its settings,
-``command`` gives words of the command line and becomes their help. What code does not know, where the value of a setting
-comes from, stands in reference/provenance.csv. The pages are stored, so that the book is built without the package.
+``command`` gives words of the command line and becomes their help. What code does not know, where the value of a
+setting comes from, stands in reference/provenance.csv. Pages are stored: the book is built without the package.
 """
 
 import ast
@@ -44,6 +44,7 @@ MODELS = {  # settings and presets of every network
         for model in [getattr(baselines, name, None) or getattr(finetuning, name)]
     },
 }
+_BLOCK = re.compile(r"^```\{(objects|settings|command)\}[ ]?(.*)\n((?:.*\n)*?)```$", flags=re.MULTILINE)
 _LONG = 12  # lines of a value that are shown at once
 _VERBS = ("fit", "predict", "embed", "impute", "save", "load")  # what one does with what was inherited
 _WHOLE = ("TxT", "GexBERT")  # all their settings are listed; of the others, those that are not TxT's
@@ -67,11 +68,11 @@ def home(name: str) -> str:
 
 def blocks(kind: str, text: str) -> list[tuple[str, str]]:
     """Argument and body of every block of one kind in an outline."""
-    return re.findall(rf"^```\{{{kind}\}}[ ]?(.*)\n((?:.*\n)*?)```$", text, flags=re.MULTILINE)
+    return [(argument, body) for found, argument, body in _BLOCK.findall(text) if found == kind]
 
 
 def listed(text: str) -> dict[str, list[str]]:
-    """The names in an ``objects`` block, and the members that are shown of each: those it names, or those of its own."""
+    """The names in an ``objects`` block, and the members that are shown of each: those it names, or its own."""
     lines = (line.partition(":") for line in text.splitlines() if line.strip())
     return {name.strip(): members.replace(",", " ").split() or _members(name.strip()) for name, _, members in lines}
 
@@ -175,11 +176,14 @@ def objects(page: str, body: str) -> str:
         doc = inspect.getdoc(find(name)) if callable(find(name)) else said_of(name)
         short = name.removeprefix("gexcore.")
         first = docstrings.inline(docstrings.summary(doc), linker(page, name))
-        rows.append(
-            f'<tr><td><a href="#{make_id(name)}"><code class="literal">{short}</code></a></td><td>{first}</td></tr>'
-        )
+        rows.append(f'<tr><td><a href="#{make_id(name)}">{code(short)}</a></td><td>{first}</td></tr>')
     table = raw('<table class="table names">\n' + "\n".join(rows) + "\n</table>")
     return "\n\n".join([table, *(section(page, name, members) for name, members in names.items())])
+
+
+def code(text: str) -> str:
+    """A name or a value in a line of html."""
+    return f'<code class="literal">{escape(text, quote=False)}</code>'
 
 
 def raw(html: str) -> str:
@@ -204,11 +208,9 @@ def section(page: str, name: str, members: list[str]) -> str:
         html = [f'<pre class="signature"><b>{name}</b></pre>', docstrings.html(said_of(name), linker(page, name))]
         value = docstrings.code(value, "python")
         html.append(value if value.count("\n") < _LONG else f"<details><summary>Its value</summary>{value}</details>")
-    index = [f"single: {short} ({where})", *(f"single: {m} (of {short})" for m in members)]
-    entries = "\n".join(index)
-    return f"({name})=\n## {short}\n\n```{{index}}\n{entries}\n```\n\n" + raw(
-        '<div class="api">\n' + "\n".join(html) + "\n</div>"
-    )
+    index = ", ".join([f"{short} ({where})", *(f"{m} (of {short})" for m in members)])
+    body = raw('<div class="api">\n' + "\n".join(html) + "\n</div>")
+    return f"({name})=\n## {short}\n\n```{{index}} {index}\n```\n\n{body}"
 
 
 def entry(name: str, thing: Any, kind: str, link: Link) -> str:
@@ -217,9 +219,8 @@ def entry(name: str, thing: Any, kind: str, link: Link) -> str:
     told = docstrings.sections(doc)
     described = docstrings.described(doc, link, defaults=_defaults(thing, kind))
     if kind == "class" and not {"Parameters", "Attributes"} & set(told) and (own := _fields(thing)):
-        described += '\n<p class="rubric">Parameters</p>\n' + docstrings.fields(
-            "Parameters", own, link, _defaults(thing, kind)
-        )
+        described += '\n<p class="rubric">Parameters</p>\n'
+        described += docstrings.fields("Parameters", own, link, _defaults(thing, kind))
         told["Parameters"] = ""
     return docstrings.signature(thing, name, kind, annotated="Parameters" not in told) + "\n" + described
 
@@ -254,8 +255,8 @@ def inherited(page: str, name: str, members: list[str]) -> list[str]:
         whole = f"{base.__module__}.{base.__qualname__}"
         more = [m for m in _VERBS if f"{whole}.{m}" in addresses() and m not in members]
         if link(whole) and more:
-            named = ", ".join(f'<a href="{link(f"{whole}.{m}")}"><code class="literal">{m}</code></a>' for m in more)
-            called = f'<a href="{link(whole)}"><code class="literal">{base.__name__}</code></a>'
+            named = ", ".join(f'<a href="{link(f"{whole}.{m}")}">{code(m)}</a>' for m in more)
+            called = f'<a href="{link(whole)}">{code(base.__name__)}</a>'
             out.append(f'<p class="inherited">Also has, of {called}: {named}.</p>')
     return out
 
@@ -298,15 +299,12 @@ def settings(model: str) -> str:
     head = "".join(f"<th>{column}</th>" for column in ("setting", "meaning", *values, "provenance"))
     rows = []
     for row in settings_of(model):
-        cells = [row["meaning"], *(f'<code class="literal">{escape(row[v], quote=False)}</code>' for v in values)]
+        cells = [code(row["setting"]), escape(row["meaning"], quote=False), *(code(row[value]) for value in values)]
         source = f" · {escape(row['source'], quote=False)}" if row["source"] else ""
-        cells = [f'<code class="literal">{row["setting"]}</code>', escape(cells[0], quote=False), *cells[1:]]
         cells.append(f"<strong>{row['provenance']}</strong>{source}")
         rows.append("<tr>" + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>")
-    table = (
-        f'<table class="table settings">\n<thead><tr>{head}</tr></thead>\n<tbody>\n' + "\n".join(rows) + "\n</tbody>"
-    )
-    return raw(f'<div class="pst-scrollable-table-container">{table}\n</table></div>')
+    body = f"<thead><tr>{head}</tr></thead>\n<tbody>\n" + "\n".join(rows) + "\n</tbody>"
+    return raw(f'<div class="pst-scrollable-table-container"><table class="table settings">\n{body}\n</table></div>')
 
 
 # ---------------------------------------------------------------------------------------------- commands
@@ -335,11 +333,7 @@ def page(outline: Path) -> str:
         "settings": lambda argument, body: settings(argument),
         "command": lambda argument, body: f"```none\n{help_of(argument.split()).rstrip()}\n```",
     }
-    for kind, make in makers.items():
-        for argument, body in blocks(kind, text):
-            block = f"```{{{kind}}}{' ' if argument else ''}{argument}\n{body}```"
-            text = text.replace(block, make(argument, body), 1)
-    return written_by + text
+    return written_by + _BLOCK.sub(lambda block: makers[block[1]](block[2], block[3]), text)
 
 
 if __name__ == "__main__":

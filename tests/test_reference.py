@@ -190,7 +190,8 @@ def test_a_docstring_becomes_sections_lists_and_links():
     assert '<a href="page.html#other"><code class="literal">other()</code></a>' in html
     assert "Numbers &lt;from&gt; <code" in html
     assert re.findall(r"<dt>(.*)</dt>", html)[1:] == [
-        '<code class="literal">third_is_long</code> <span class="aside">str, default <code class="literal">"a"</code></span>',
+        '<code class="literal">third_is_long</code> '
+        '<span class="aside">str, default <code class="literal">"a"</code></span>',
         '<code class="literal">ValueError</code>',
     ]
     assert '<span class="gp">&gt;&gt;&gt; </span>' in html
