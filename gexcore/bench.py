@@ -38,7 +38,7 @@ from .metrics import HEADLINES
 from .splits import split_table
 from .tasks import Task, check_tasks, first_ids
 
-COLUMNS = ["cohort", "model", "seed", "task", "metric", "value", "seconds", "peak_mb", "status", "error"]
+COLUMNS = ["cohort", "model", "seed", "task", "metric", "value", "seconds", "peak_mb", "status", "error"]  # of scores
 _PACKAGES = ("gexcore", "anndata", "lifelines", "numpy", "pandas", "scikit-learn", "scikit-survival", "scipy", "torch")
 
 

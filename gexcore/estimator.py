@@ -47,11 +47,11 @@ class NeuralSettings(TrainingSettings):
 
     hidden: tuple[int, ...] = (128, 64)  # of each task head
     head_dropout: float = 0.1  # in the heads and on what they read
-    scaling: str = "minmax"  # or "zscore"
+    scaling: str = "minmax"  # of every gene, by its training samples; or "zscore"
     scaling_clip: float | None = None  # zscore: values beyond this many standard deviations are cut
-    n_intervals: int = 64  # survival grid
-    grid: str = "uniform"  # or "quantile": equal shares of the training events
-    multitask: str = "pcgrad"  # how task gradients become one step, one of multitask.STRATEGIES
+    n_intervals: int = 64  # of the survival grid, the last one without end
+    grid: str = "uniform"  # intervals of equal length; or "quantile": equal shares of the training events
+    multitask: str = "pcgrad"  # how task gradients become one step; one of multitask.STRATEGIES
     survival_rank: int | None = None  # 1: one risk per patient moves all intervals; None: each interval by itself
     ranges: ClassVar[dict[str, tuple[type, float, float]]] = {
         **TrainingSettings.ranges,

@@ -21,7 +21,7 @@ from tqdm import tqdm
 from .cohort import as_cohort
 from .scaling import Scaler
 
-PATTERNS = ("mcar", "genes", "low")
+PATTERNS = ("mcar", "genes", "low")  # which cells :func:`hide` takes
 
 
 # ------------------------------------------------------------------------------------------------ hiding

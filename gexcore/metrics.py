@@ -20,7 +20,7 @@ from .tasks import ClassPrediction, CohortWarning, Prediction, SurvivalPredictio
 from .units import differing_units
 
 HEADLINES = {"survival": "c_index", "classification": "accuracy", "regression": "mae"}  # one score per kind of task
-LOWER_IS_BETTER = {"ibs", "mae", "rmse"}
+LOWER_IS_BETTER = {"ibs", "mae", "rmse"}  # of all other metrics the higher value is better
 
 StepFunction = Callable[[np.ndarray], np.ndarray]
 

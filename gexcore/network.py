@@ -155,7 +155,7 @@ def node2vec(
     graph : networkx.Graph
         From :func:`read_network`.
     dimensions : int
-        E.
+        E, the width of a vector.
     n_walks, walk_length : int
         Walks from every gene, and genes per walk.
     window : int

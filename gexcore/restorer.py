@@ -24,23 +24,23 @@ from .transformer import Block, LevelEmbedding, ValueEmbedding
 
 @dataclass(frozen=True, kw_only=True)
 class GexBERTSettings(TrainingSettings):
-    """Settings of GexBERT. The sources give no sizes, rates or losses: every default here is assumed."""
+    """Settings of GexBERT. The sources give no sizes, rates or losses: their defaults are assumed."""
 
     n_layers: int = 4  # of the encoder
-    n_decoder_layers: int = 2
-    n_heads: int = 8
-    d_model: int = 256
-    d_ff: int = 1024
+    n_decoder_layers: int = 2  # which read the encoded genes
+    n_heads: int = 8  # of the attention in every layer
+    d_model: int = 256  # width of the tokens, and so of the gene vectors
+    d_ff: int = 1024  # width of the feed-forward network in every layer
     dropout: float = 0.1  # of every sublayer's output
-    n_levels: int = 64
-    value_encoder: str = "levels"  # or "continuous"
+    n_levels: int = 64  # of every gene, equal shares of the training values
+    value_encoder: str = "levels"  # expression is read as a learned vector of its level; or "continuous"
     summary: str = "token"  # a sample's vector: a token of its own, or the "mean" of the encoded genes
-    restoration: str = "held_out"  # hidden genes are absent from the encoder; "masked": there with a missing level
+    restoration: str = "held_out"  # hidden genes are absent from the encoder; or "masked": there with a missing level
     panel: int = 512  # genes the encoder reads at most, of a sample and step
     n_targets: int = 512  # genes the decoder restores at most, of a sample and step
     mask_rates: tuple[float, float] = (0.1, 0.9)  # share of a sample's genes that is hidden: uniform between these
     small_panels: float = 0.0  # share of the steps that show few genes instead: 4 or more, uniform on a log scale
-    loss: str = "value"  # squared error of the expected value; "levels": minus log probability; "both"
+    loss: str = "value"  # squared error of the expected value; or "levels": minus log probability; "both"
     linear: str = "none"  # or "mixture": a closed-form restoration that the transformer refines
     n_components: int | None = None  # of the mixture; None: the number that restores held-out samples best
     n_factors: int | None = None  # of each component; None: likewise, 128 at most

@@ -22,7 +22,7 @@ from .files import write_file
 from .tables import read_table
 from .tasks import Task, check_tasks, first_ids
 
-PARTS = ("train", "val", "test")
+PARTS = ("train", "val", "test")  # the parts of a split, in order
 _DRAWS = 100  # random divisions of the groups, of which the best balanced is taken
 
 

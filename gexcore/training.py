@@ -35,15 +35,15 @@ Losses = Mapping[str, tuple[Tensor, int]]
 class TrainingSettings:
     """How a model is trained; the defaults are those of the published TxT code."""
 
-    learning_rate: float = 1e-4  # Adam
+    learning_rate: float = 1e-4  # of Adam
     weight_decay: float = 0.0  # decoupled (AdamW), of matrices only; 0 is plain Adam
-    batch_size: int = 64
-    max_epochs: int = 1000
+    batch_size: int = 64  # samples of a step
+    max_epochs: int = 1000  # fewer where patience ends first
     patience: int = 30  # epochs without a better validation loss before training stops
     schedule: str = "constant"  # "cosine": warm-up over a tenth of max_epochs, then down to zero; "linear": over half
     gradient_clip: float | None = None  # largest norm of the gradient
     averaging: float = 0.0  # keep an exponential moving average of the weights with this decay per step
-    precision: str = "float32"  # or "bfloat16": autocast
+    precision: str = "float32"  # of the computation; or "bfloat16": autocast
     beta1: ClassVar[float] = 0.9  # how long Adam remembers a gradient; a model may make it a setting
     ranges: ClassVar[dict[str, tuple[type, float, float]]] = {  # kind, least, below
         "learning_rate": (Real, 1e-30, math.inf),

@@ -30,15 +30,15 @@ from .tasks import Target, Task
 class TxTSettings(NeuralSettings):
     """Settings of TxT; the defaults are the paper's (main text and published code)."""
 
-    n_layers: int = 8
-    n_heads: int = 4
+    n_layers: int = 8  # of the encoder
+    n_heads: int = 4  # of the attention in every layer
     d_model: int = 64  # width of attention, and of gene vectors unless gene_embedding brings its own
-    d_ff: int = 256
-    dropout: float = 0.1
+    d_ff: int = 256  # width of the feed-forward network in every layer
+    dropout: float = 0.1  # of attention weights and in the feed-forward network
     norm_first: bool = True  # layer norm before each sublayer; False: after it
     expression_term: bool = True  # expression in the attention scores, the paper's only path
     value_path: bool = False  # expression also in the tokens
-    pooling: str = "flatten"  # or "mean", "attention", "score"
+    pooling: str = "flatten"  # what becomes of the gene vectors; or "mean", "attention", "score"
     gene_dropout: float = 0.0  # share of genes whose expression is set to 0 in each training step
     attention: str = "full"  # or "linear", of random features; "pathways": within gene sets, then among them
     n_features: int = 128  # of linear attention, per head

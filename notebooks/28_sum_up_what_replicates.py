@@ -474,6 +474,7 @@ evidence |= {
             value("02", "told_apart"),
             value("02", "alike"),
             cell_of("02", "told_apart"),
+            form=".1e",
             because=("with it patients differ, without it not", "they do not differ"),
         ),
         None,
@@ -964,7 +965,8 @@ section("Tables S16 and S17")
 #
 # ### Figure 1
 #
-# A drawing of four ways to predict survival. The paper has no run of the ways A and C, to which it likens its own.
+# The caption has it that D leads to enhanced survival prediction; over which of the three other ways, it leaves open.
+# The paper has no run of A and C.
 
 # %% tags=["remove-input"]
 section("Figure 1")

@@ -1,13 +1,24 @@
 """The notebooks and the runner that executes them."""
 
+import csv
 import os
+import re
 import select
+import shutil
 import time
 
 import nbformat
+import networkx as nx
 import pytest
 import run
+import times
+import torch
 import yaml
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils.flop_counter import FlopCounterMode
+
+import gexcore as gx
+from gexcore.attention import ExpressionEncoder
 
 SOURCES = sorted(run.HERE.glob("[0-9][0-9]_*.py"))
 every_notebook = pytest.mark.parametrize("source", SOURCES, ids=lambda path: path.stem)
@@ -38,10 +49,115 @@ def test_every_stored_notebook_has_a_source():
     assert {p.stem for p in run.HERE.glob("*.ipynb")} == {p.stem for p in SOURCES}
 
 
-@pytest.mark.parametrize("settings", sorted(run.HERE.glob("params/*.yaml")), ids=lambda path: path.stem)
-def test_paper_scale_settings_are_parameters_of_their_notebook(settings):
+# --------------------------------------------------------------------------------------- files of parameters
+
+SETTINGS = sorted(run.HERE.glob("params/*.yaml"))
+PAGE = (run.HERE.parent / "book" / "rerunning.md").read_text(encoding="utf-8")
+every_file_of_parameters = pytest.mark.parametrize("settings", SETTINGS, ids=lambda path: path.stem)
+
+
+def of_chapter(settings):
+    """The source of the chapter that a file of parameters is for."""
     (source,) = [s for s in SOURCES if s.stem == settings.stem.split(".")[0]]
-    run.check_parameters(source, yaml.safe_load(settings.read_text()))
+    return source
+
+
+def defaults(source):
+    """The parameters of a chapter with their values."""
+    (cell,) = [c for c in run.read_source(source).cells if "parameters" in c.metadata.get("tags", [])]
+    values = {}
+    exec(cell.source, values)
+    return {name: value for name, value in values.items() if not name.startswith("__")}
+
+
+@every_file_of_parameters
+def test_a_file_of_parameters_has_names_and_kinds_of_values_of_its_chapter_and_changes_some(settings):
+    known, given = defaults(of_chapter(settings)), yaml.safe_load(settings.read_text(encoding="utf-8"))
+    assert given.keys() <= known.keys()
+    assert {name: type(value) for name, value in given.items()} == {name: type(known[name]) for name in given}
+    assert any(value != known[name] for name, value in given.items())
+
+
+@every_file_of_parameters
+def test_a_file_of_parameters_opens_with_what_it_is_what_it_needs_and_how_long_it_takes(settings):
+    text = settings.read_text(encoding="utf-8")
+    comment = " ".join(line.removeprefix("# ") for line in text.splitlines() if line.startswith("#"))
+    given = yaml.safe_load(text)
+    assert text.startswith("# ")
+    assert [word for word in (" Needs", " Time") if word not in comment] == []
+    for name in ("gene_sets", "edges"):
+        assert given.get(name, "") in ("", "hallmark.gmt", "string-v12.tsv.gz")
+        assert given.get(name, "") in PAGE
+        assert given.get(name, "") in comment or "expression" in given
+    if "." not in settings.stem or "recorded" in given:
+        return
+    assert given["cohort"] == settings.stem.partition(".")[2]
+    assert gx.list_sources().loc[given["cohort"], "kind"] == "cohort"
+    assert f"`gexcore fetch {given['cohort']}`" in comment
+
+
+@every_file_of_parameters
+def test_what_a_file_of_parameters_names_is_there(settings):
+    source = of_chapter(settings)
+    given = yaml.safe_load(settings.read_text(encoding="utf-8"))
+    if "recorded" in given:
+        assert (run.HERE / "recorded" / f"{given['recorded']}.csv").is_file()
+    cohort = given.get("cohort", defaults(source).get("cohort"))
+    if cohort is None:
+        return
+    path = given.get("task_file")
+    tasks = gx.sources.read_tasks(run.HERE / path) if path else gx.load_tasks(cohort)
+    if path and "expression" not in given:  # columns that the cohort has
+        assert set(tasks) <= set(gx.load_tasks(cohort))
+    named = {task.name for task in tasks}
+    assert {*given.get("tasks", "").split(), *given.get("subtype_task", "").split()} <= named
+
+
+def test_the_page_lists_the_files_for_public_cohorts():
+    listed = {
+        f"{number}.{cohort}"
+        for number, cohorts in re.findall(r"^\| (\d\d) \|.*\| ([a-z0-9 -]+) \|$", PAGE, re.MULTILINE)
+        for cohort in cohorts.split()
+    }
+    assert listed == {f"{path.stem[:2]}.{path.stem.partition('.')[2]}" for path in SETTINGS if "." in path.stem}
+
+
+def test_every_chapter_that_can_be_enlarged_has_its_paper_scale():
+    enlarged = {name for name, work in times.CHAPTERS.items() if work != times.NOTHING}
+    assert times.CHAPTERS.keys() == {source.stem for source in SOURCES}
+    assert enlarged == {path.stem for path in SETTINGS if "." not in path.stem}
+
+
+def test_the_table_of_times_is_what_its_script_makes():
+    with times.TABLE.open(encoding="utf-8", newline="") as file:
+        header, *table = csv.reader(file)
+    assert header == times.HEADER
+    log = "".join(f"{name:<28}{row[1]:>6} s\n" for name, row in zip(times.CHAPTERS, table, strict=True))
+    for made, kept in zip(times.rows(log.replace(" s", ".0 s")), table, strict=True):
+        assert made[:2] + made[4:] == kept[:2] + kept[4:]
+        if "counted" in kept[4]:  # other hours depend on the seconds before they were rounded
+            assert made == kept
+
+
+def test_counted_operations_are_those_of_the_network():
+    form = times.TxT(1, 4, 30, tasks=1, surgery=False, layers=2, width=16, hidden=24, batch=4)
+    encoder = ExpressionEncoder(30, n_layers=2, n_heads=2, d_model=16, d_ff=24)
+    x = torch.randn(4, 30)
+    with FlopCounterMode(display=False) as counter, sdpa_kernel(SDPBackend.MATH):
+        encoder(x)
+    assert form.operations() / 3 == pytest.approx(counter.get_total_flops(), rel=0.15)  # without the expression term
+
+
+def test_the_page_writes_gene_sets_and_a_network_that_chapters_can_read(tmp_path, monkeypatch):
+    (code,) = [block for block in re.findall(r"^```python\n(.*?)^```", PAGE, re.M | re.S) if "load_network" in block]
+    shutil.copytree(gx.data_path("formats"), tmp_path / "data")
+    monkeypatch.setenv("GEXCORE_DATA", str(tmp_path / "data"))
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "notebooks").mkdir()
+    exec(code, {})
+    assert gx.read_gene_sets("notebooks/hallmark.gmt") == gx.load_gene_sets("hallmark")
+    ours = gx.network.read_network("notebooks/string-v12.tsv.gz")
+    assert nx.utils.graphs_equal(ours, gx.load_network("string-v12"))
 
 
 # ----------------------------------------------------------------------------------------------- runner

@@ -1,9 +1,9 @@
 """About how long a chapter takes at its defaults and at the paper's scale; as a script it writes the table of the book.
 
-``python notebooks/run.py -o elsewhere > times.log; python tests/times.py times.log`` writes book/times.csv. Defaults are
-measured. The paper's scale is never run for it: trainings are counted and turned into hours by what was recorded of one
-step on two cores, and by an assumed speed of a GPU. Where small networks are only trained longer or more often, the
-default is multiplied. All of it is rounded, since it tells minutes from days and no more.
+``python notebooks/run.py -o elsewhere > times.log; python tests/times.py times.log`` writes book/times.csv. Defaults
+are measured. The paper's scale is never run for it: trainings are counted and turned into hours by what was recorded
+of one step on two cores, and by an assumed speed of a GPU. Where small networks are only trained longer or more often,
+the default is multiplied. All of it is rounded, since it tells minutes from days and no more.
 """
 
 import csv

@@ -31,9 +31,9 @@ class DeepGeneSettings(NeuralSettings):
 
     n_filters: int = 32  # of the first convolution
     d_model: int = 64  # width of the tokens, the filters of the second one
-    n_layers: int = 2
-    n_heads: int = 8
-    d_ff: int = 256
+    n_layers: int = 2  # of the transformer
+    n_heads: int = 8  # of the attention in every layer
+    d_ff: int = 256  # width of the feed-forward network in every layer
     dropout: float = 0.2  # on what each sublayer adds
     positions: bool = True  # a learned vector for each token's place
     ranges: ClassVar[dict[str, tuple[type, float, float]]] = {

@@ -33,7 +33,7 @@ class FeatureMapSettings(NeuralSettings):
     kernel_size: int = 11  # of the first convolution
     inception: int = 32  # filters of each convolution in the first Inception layer; twice as many in the second
     gated: int = 64  # filters of the gated convolution, 3 x 3
-    dense: int = 128
+    dense: int = 128  # units of the layer that the heads read
     ranges: ClassVar[dict[str, tuple[type, float, float]]] = {
         **NeuralSettings.ranges,
         **dict.fromkeys(("filters", "inception", "gated", "dense"), (Integral, 1, math.inf)),

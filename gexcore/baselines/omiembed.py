@@ -45,8 +45,8 @@ class OmiEmbedSettings(NeuralSettings):
     patience: int = 100  # there is no early stopping
     head_dropout: float = 0.2  # of classes
     regression_dropout: float = 0.01  # published: after the second hidden layer only
-    survival_hidden: tuple[int, ...] = (512, 256)
-    survival_dropout: float = 0.5
+    survival_hidden: tuple[int, ...] = (512, 256)  # of the survival head
+    survival_dropout: float = 0.5  # in it
     scaling_clip: float | None = 0.0  # the decoder is compared with values from 0 to 1
     n_intervals: int = 257  # 256 scores
     multitask: str = "gradnorm"

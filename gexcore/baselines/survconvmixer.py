@@ -31,7 +31,7 @@ class SurvConvMixerSettings(NeuralSettings):
 
     filters: int = 64  # the paper's search: 16 to 256
     kernel_size: int = 5  # of the depthwise convolutions, in tiles
-    n_blocks: int = 2
+    n_blocks: int = 2  # of a depthwise and a pointwise convolution
     ranges: ClassVar[dict[str, tuple[type, float, float]]] = {
         **NeuralSettings.ranges,
         "filters": (Integral, 1, math.inf),
@@ -47,7 +47,7 @@ PRESETS: dict[str, dict] = {
         "multitask": "equal",
         "learning_rate": 1e-3,
         "weight_decay": 0.1,  # published as 1e-4 per step, for an optimiser that does not multiply it by the rate
-        "batch_size": 32,
+        "batch_size": 32,  # assumed
         "max_epochs": 50,
         "patience": 10,
     },

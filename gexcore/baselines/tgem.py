@@ -31,8 +31,8 @@ _CHUNK = 2**20  # numbers held at once
 class TGEMSettings(NeuralSettings):
     """Settings of T-GEM; the defaults are those of the paper and its published code."""
 
-    n_layers: int = 3
-    n_heads: int = 5
+    n_layers: int = 3  # of attention
+    n_heads: int = 5  # of every layer
     dropout: float = 0.3  # on what a layer adds
     ranges: ClassVar[dict[str, tuple[type, float, float]]] = {
         **NeuralSettings.ranges,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import seaborn as sns
 
 GREY, LIGHT_GREY = "0.45", "0.88"
-METRIC_NAMES = {
+METRIC_NAMES = {  # how figures call the metrics
     "c_index": "C-index",
     "c_index_ipcw": "C-index, weighted for censoring",
     "ibs": "Integrated Brier score",

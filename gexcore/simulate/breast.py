@@ -36,8 +36,8 @@ from .common import (
     standardised,
 )
 
-SUBTYPES = {"hormonal": 0.32, "cycling": 0.22, "amplified": 0.18, "basal": 0.16, "stromal": 0.12}
-AGE_SHIFT = {"hormonal": 2.0, "cycling": 0.0, "amplified": -1.0, "basal": -5.0, "stromal": 2.0}
+SUBTYPES = {"hormonal": 0.32, "cycling": 0.22, "amplified": 0.18, "basal": 0.16, "stromal": 0.12}  # share of each
+AGE_SHIFT = {"hormonal": 2.0, "cycling": 0.0, "amplified": -1.0, "basal": -5.0, "stromal": 2.0}  # mean age, less 60
 MIN_MEMBERS = 5  # planted genes carry the numbers 01 to 05 of their module
 MIN_SAMPLES, MIN_GENES = 20, 60
 
@@ -53,7 +53,7 @@ class Module:
     traits: tuple[str, ...] = ()  # clinical columns tied to the module
 
 
-MODULES = {
+MODULES = {  # modules of genes in the simulated breast cancers, by their prefix
     "PROLIF": Module(0.14, (-1.4, 1.2, 0.4, 1.0, -0.8), log_hazard=0.45, traits=("subtype", "grade", "size")),
     "ESTRO": Module(0.13, (1.4, 1.1, -0.4, -2.1, 0.0), log_hazard=-0.25, traits=("subtype",)),
     "AMPLI": Module(0.07, (-0.6, -0.4, 2.5, -0.6, -0.4), traits=("subtype",)),
@@ -65,8 +65,12 @@ MODULES = {
     "METAB": Module(0.09, (0.0, 0.0, 0.0, 0.0, 0.0)),
 }
 RISK = {"ECM_01": 0.30, "AMPLI_01": 0.25, "METAB_01": 0.30}  # log hazard ratio per SD
-PROTECTIVE = {"BASAL_01": -0.25, "ESTRO_01": -0.25, "AGING_01": -0.25}
-PAIRS = {("ECM_02", "ECM_03"): 0.30, ("HYPOX_02", "METAB_02"): 0.35, ("IMMUNE_02", "PROLIF_02"): 0.30}
+PROTECTIVE = {"BASAL_01": -0.25, "ESTRO_01": -0.25, "AGING_01": -0.25}  # log hazard ratio per SD
+PAIRS = {  # log hazard of the product of two genes
+    ("ECM_02", "ECM_03"): 0.30,
+    ("HYPOX_02", "METAB_02"): 0.35,
+    ("IMMUNE_02", "PROLIF_02"): 0.30,
+}
 PAIR_MAIN = 0.12  # each gene of a pair also acts alone, so that high-high is worst and low-low is not
 
 
@@ -79,7 +83,7 @@ def simulate_cohort(
     pair_scale: float = 1.0,
     missing: float = 0.05,
 ) -> SimulatedCohort:
-    """Draw a cohort from the model at the top of this module.
+    """Draw a cohort from the model at the top of its module.
 
     Parameters
     ----------

@@ -53,7 +53,7 @@ class CancerType:
     log_hazard: float
 
 
-CANCER_TYPES = {
+CANCER_TYPES = {  # types of cancer in the simulated pan-cancer cohort
     "arboma": CancerType(0.20, 2.0, 0.0),
     "beloma": CancerType(0.18, 0.0, -0.3),
     "cortoma": CancerType(0.17, 4.0, 0.4),
@@ -72,7 +72,7 @@ class PanCancerModule:
     types: tuple[str, ...] = tuple(CANCER_TYPES)
 
 
-PAN_CANCER_MODULES = {
+PAN_CANCER_MODULES = {  # modules of genes in the simulated pan-cancer cohort, by their prefix
     "PROLIF": PanCancerModule(raises=("arboma", "beloma", "estoma")),
     "IMMUNE": PanCancerModule(lowers=("beloma", "cortoma", "feloma")),
     "ECM": PanCancerModule(raises=("arboma",), lowers=("dunoma",)),
@@ -98,7 +98,7 @@ def simulate_pan_cancer(
     hazard_scale: float = 1.0,
     linear: bool = False,
 ) -> SimulatedCohort:
-    """Draw a cohort of six cancer types from the model at the top of this module.
+    """Draw a cohort of six cancer types from the model at the top of its module.
 
     Parameters
     ----------

@@ -403,6 +403,7 @@ class ClassPrediction:
 
     @property
     def labels(self) -> pd.Series:
+        """The most probable class of every sample."""
         return self.probabilities.idxmax(axis=1)
 
 
