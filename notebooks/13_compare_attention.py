@@ -626,12 +626,11 @@ glue("fair_change", float(change), display=False)
 #   attention whatever the weights are. Any two networks started from such vectors differ in pathways.
 # - A row for each model decides next to nothing at {glue:text}`n_seeds` seeds: {glue:text}`decided` genes with q below
 #   0.05 in all four comparisons together.
-# - **The idea behind the test holds, the test does not.** Twenty pairs that start from the same weights and differ in
-#   nothing but the features' labels show that features do draw attention: to the genes tied to grade (area
+# - **In `demo` the idea behind the test holds, the test does not.** Twenty pairs that start from the same weights and
+#   differ in nothing but the features' labels show that features do draw attention: to the genes tied to grade (area
 #   {glue:text}`grade_fair`), {glue:text}`fair_set` foremost (p {glue:text}`fair_p:.4f`), {glue:text}`fair_genes` genes
 #   with q below 0.05. It is a small shift, in a median change of {glue:text}`fair_change:.1f` percent that is otherwise
-#   another one with each seed. In the paper's pairs, twenty of them, it is not to be seen
-#   ({glue:text}`grade_paper`).
+#   another one with each seed. In the paper's pairs, twenty of them, it is not to be seen ({glue:text}`grade_paper`).
 # - On the breast cancers of TCGA the test finds {glue:text}`share_paper_tcga:.0f` percent of the genes, and
 #   {glue:text}`share_untrained_tcga:.0f` percent between untrained networks, whose changes are the same (rank
 #   correlation {glue:text}`like_tcga:.2f`). Not one hallmark set is enriched in what gains, those of the paper
