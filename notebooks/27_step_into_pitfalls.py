@@ -425,51 +425,54 @@ two.round(1)
 # By the area under the curve and by hazards A is the patient at higher risk. By odds it is B, {glue:text}`odds_two:.0f`
 # times as high, for the sake of the very last step.
 #
-# How often will that happen? Here are 300 patients whose true hazards are known, and predictions that are right on
-# average, with noise that grows where fewer patients are left to learn from. Three follow-ups: a short one that leaves more
-# than half free of the event, a long one, and one that lasts until nobody is left. How well does each risk order the
-# patients by their true hazard?
+# How often will that happen? Here are 300 patients whose true hazards are known, drawn twenty times, and predictions that
+# are right on average, with noise that grows where fewer patients are left to learn from. Three follow-ups: a short one
+# that leaves more than half free of the event, a long one, and one that lasts until hardly anybody is left. How well does
+# each risk order the patients by their true hazard?
 
 # %%
 rng = np.random.default_rng(seed)
-log_hazard = 0.8 * rng.standard_normal(300)
-times = rng.weibull(1.3, 300) * np.exp(-log_hazard / 1.3)
 rows = []
-for name, end in {"short": 0.6, "long": 3.0, "to the last": 6.0}.items():
-    edges = np.linspace(0, end, 64)
-    cumulative = edges**1.3 * np.exp(log_hazard)[:, None]  # (N, 64), at the edges
-    log_odds = np.log(np.expm1(np.diff(cumulative)))  # of an event in the interval
-    left = (times[:, None] >= edges[:-1]).mean(axis=0).clip(1 / len(times))
-    log_odds += 0.3 / np.sqrt(left) * rng.standard_normal(log_odds.shape)
-    h = 1 / (1 + np.exp(-log_odds))
-    S = np.cumprod(np.hstack([np.ones((len(h), 1)), 1 - h]), axis=1)
-    by_risk = risks(h * S[:, :-1], S[:, -1:])
-    order = by_risk.corrwith(pd.Series(log_hazard), method="spearman")
-    ratio = by_risk["odds"].max() / by_risk["odds"].median()
-    about = {"follow-up": name, "free at the end": (times >= end).mean()}
-    rows.append(about | order.to_dict() | {"odds: largest to median": ratio})
-by_odds = pd.DataFrame(rows).set_index("follow-up")
-by_odds.round(3)
+for _ in range(20):
+    log_hazard = 0.8 * rng.standard_normal(300)
+    times = rng.weibull(1.3, 300) * np.exp(-log_hazard / 1.3)
+    for name, end in {"short": 0.6, "long": 3.0, "to the last": 6.0}.items():
+        edges = np.linspace(0, end, 64)
+        cumulative = edges**1.3 * np.exp(log_hazard)[:, None]  # (N, 64), at the edges
+        log_odds = np.log(np.expm1(np.diff(cumulative)))  # of an event in the interval
+        left = (times[:, None] >= edges[:-1]).mean(axis=0).clip(1 / len(times))
+        log_odds += 0.3 / np.sqrt(left) * rng.standard_normal(log_odds.shape)
+        h = 1 / (1 + np.exp(-log_odds))
+        S = np.cumprod(np.hstack([np.ones((len(h), 1)), 1 - h]), axis=1)
+        by_risk = risks(h * S[:, :-1], S[:, -1:])
+        order = by_risk.corrwith(pd.Series(log_hazard), method="spearman")
+        ratio = by_risk["odds"].max() / by_risk["odds"].median()
+        about = {"follow-up": name, "free at the end": (times >= end).mean()}
+        rows.append(about | order.to_dict() | {"odds: largest to median": ratio})
+draws = pd.DataFrame(rows).groupby("follow-up", sort=False)
+by_odds = draws.mean().drop(columns="odds: largest to median")
+by_odds["odds, worst draw"] = draws["odds"].min()
+by_odds["odds: largest to median"] = draws["odds: largest to median"].median()
+by_odds.rename_axis(None).round(3)
 
 # %% tags=["hide-input", "nbval-ignore-output"]
 glue("odds_two", float(two.loc["B", "odds"] / two.loc["A", "odds"]), display=False)
 glue("odds_long", float(by_odds.loc["long", "odds"]), display=False)
 for which in ("area", "hazards", "odds"):
     glue(f"last_{which}", float(by_odds.loc["to the last", which]), display=False)
-glue(
-    "last_ratio",
-    float(by_odds.loc["to the last", "odds: largest to median"]),
-    display=False,
-)
+last = by_odds.loc["to the last"]
+glue("last_worst", float(last["odds, worst draw"]), display=False)
+glue("last_ratio", float(last["odds: largest to median"]), display=False)
 
 # %% [markdown]
-# In the columns `area`, `hazards` and `odds` stand rank correlations of that risk with the true log hazard. As long as
-# some patients are left at the end, odds do as well as anything ({glue:text}`odds_long:.2f` in the long follow-up). When
-# nobody is left they fall to {glue:text}`last_odds:.2f`, where the area keeps {glue:text}`last_area:.2f` and hazards
-# {glue:text}`last_hazards:.2f`: the largest odds are {glue:text}`last_ratio:,.0f` times the median ones, and come from the
-# noise at the end. So a cohort with much censoring does not feel the mistake, and one of a deadly disease, followed for
-# long, is ranked by accident. In the published code there is one step more to ruin: where $S_{k+1}$ is rounded to zero the
-# risk is infinite, or no number.
+# In the columns `area`, `hazards` and `odds` stand rank correlations of that risk with the true log hazard, mean over
+# twenty draws. As long as some patients are left at the end, odds do as well as anything ({glue:text}`odds_long:.2f` in
+# the long follow-up). When hardly anybody is left they fall to {glue:text}`last_odds:.2f`, and in the worst draw to
+# {glue:text}`last_worst:.2f`, where the area keeps {glue:text}`last_area:.2f` and hazards
+# {glue:text}`last_hazards:.2f`: in a typical draw the largest odds are {glue:text}`last_ratio:.0f` times the median ones,
+# and come from the noise at the end. So a cohort with much censoring does not feel the mistake, and one of a deadly
+# disease, followed for long, is ranked in part by accident. In the published code there is one step more to ruin: where
+# $S_{k+1}$ is rounded to zero the risk is infinite, or no number.
 #
 # A second trap of the grid is the interval that a time is put into. The published code takes the *nearest edge* and
 # calls it the interval's left one, so that a time in the second half of an interval counts for the next. Curves then lag
@@ -660,9 +663,8 @@ if (seed, n_splits, n_lucky, max_epochs) == (0, 10, 30, 40):
     assert two.loc["A", "hazards"] > two.loc["B", "hazards"]
     assert two.loc["B", "odds"] > 10 * two.loc["A", "odds"]
     assert (by_odds.loc[["short", "long"], ["area", "odds"]] > 0.97).all(None)
-    last = by_odds.loc["to the last"]
     assert min(last["area"], last["hazards"]) > 0.95
-    assert last["odds"] < 0.8
+    assert last["odds"] < last["hazards"] - 0.1
     assert 0.4 < binned.loc[64, "one interval late"] < 0.6
     assert binned["survival too high by"].is_monotonic_decreasing
     assert found["low"] < 0 < found["high"]
@@ -732,13 +734,13 @@ if (seed, n_splits, n_lucky, max_epochs) == (0, 10, 30, 40):
 # - Turned events raise no error and look like a cohort without a signal. The times give them away.
 # - The rule of the integrated Brier score moves it by more than sensible methods differ. Surgery on all parameters leaves
 #   nearly all of the conflict at the paper's sizes. One division can be chosen to prove either of two equal methods.
-# - Whether a mistake does harm depends on the cohort. Odds in place of hazards cost nothing where many are censored and
-#   most of the ranking where nobody is; rounding to the nearest edge costs little with 64 edges and much with 8. A
+# - Whether a mistake does harm depends on the cohort. Odds in place of hazards cost nothing where many are censored
+#   and much of the ranking where hardly anybody is; rounding to the nearest edge costs little with 64 edges and much with 8. A
 #   mistake that did nothing so far is waiting for the next cohort.
 #
 # **The paper reports** results of code with the traits of sections 3, 4, 5 and 7. What they did to its numbers cannot be
 # said from here: it would take the same patients and a run of that code.
 #
 # **What to doubt.** Every experiment was made to show its pitfall. Labels dealt by chance are the worst case of leakage;
-# where there is a signal it hides behind it. The ratio of gradients in section 4 is assumed, not measured, and the
-# last section is one training.
+# where there is a signal it hides behind it. The ratio of gradients in section 4 is assumed, not measured. The
+# noise of predictions in section 5 is invented, and section 7 is one training.
