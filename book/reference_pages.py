@@ -99,15 +99,27 @@ def _ours(things: Iterable[Any]) -> Iterator[Any]:
 
 
 @cache
+def outlines() -> dict[str, dict[str, list[str]]]:
+    """All names that are listed, and their members, by page."""
+    texts = {path.stem: path.read_text(encoding="utf-8") for path in sorted(OUTLINE.glob("*.md"))}
+    return {page: listed("".join(body for _, body in blocks("objects", text))) for page, text in texts.items()}
+
+
+def label(name: str) -> str:
+    """What pages call the place of an object; of two names that only capitals tell apart, one is given an ending."""
+    twins = {other for names in outlines().values() for other in names if other.lower() == name.lower()}
+    return name if len(twins) == 1 or inspect.isclass(find(name)) else f"{name}.function"
+
+
+@cache
 def addresses() -> dict[str, str]:
     """Page and place of every object and member of the reference, by all its dotted names."""
     found = {}
-    for outline in sorted(OUTLINE.glob("*.md")):
-        for _, body in blocks("objects", outline.read_text(encoding="utf-8")):
-            for name, members in listed(body).items():
-                for known in (name, home(name)):
-                    found[known] = f"{outline.stem}.html#{make_id(name)}"
-                    found |= {f"{known}.{m}": f"{outline.stem}.html#{make_id(f'{name}.{m}')}" for m in members}
+    for page, names in outlines().items():
+        for name, members in names.items():
+            for known in (name, home(name)):
+                found[known] = f"{page}.html#{make_id(label(name))}"
+                found |= {f"{known}.{m}": f"{page}.html#{make_id(f'{name}.{m}')}" for m in members}
     return found
 
 
@@ -176,7 +188,7 @@ def objects(page: str, body: str) -> str:
         doc = inspect.getdoc(find(name)) if callable(find(name)) else said_of(name)
         short = name.removeprefix("gexcore.")
         first = docstrings.inline(docstrings.summary(doc), linker(page, name))
-        rows.append(f'<tr><td><a href="#{make_id(name)}">{code(short)}</a></td><td>{first}</td></tr>')
+        rows.append(f'<tr><td><a href="#{make_id(label(name))}">{code(short)}</a></td><td>{first}</td></tr>')
     table = raw('<table class="table names">\n' + "\n".join(rows) + "\n</table>")
     return "\n\n".join([table, *(section(page, name, members) for name, members in names.items())])
 
@@ -210,7 +222,7 @@ def section(page: str, name: str, members: list[str]) -> str:
         html.append(value if value.count("\n") < _LONG else f"<details><summary>Its value</summary>{value}</details>")
     index = ", ".join([f"{short} ({where})", *(f"{m} (of {short})" for m in members)])
     body = raw('<div class="api">\n' + "\n".join(html) + "\n</div>")
-    return f"({name})=\n## {short}\n\n```{{index}} {index}\n```\n\n{body}"
+    return f"({label(name)})=\n## {short}\n\n```{{index}} {index}\n```\n\n{body}"
 
 
 def entry(name: str, thing: Any, kind: str, link: Link) -> str:
