@@ -222,7 +222,7 @@ def section(page: str, name: str, members: list[str]) -> str:
         html.append(value if value.count("\n") < _LONG else f"<details><summary>Its value</summary>{value}</details>")
     index = ", ".join([f"{short} ({where})", *(f"{m} (of {short})" for m in members)])
     body = raw('<div class="api">\n' + "\n".join(html) + "\n</div>")
-    return f"({label(name)})=\n## {short}\n\n```{{index}} {index}\n```\n\n{body}"
+    return f"```{{index}} {index}\n```\n\n({label(name)})=\n## {short}\n\n{body}"
 
 
 def entry(name: str, thing: Any, kind: str, link: Link) -> str:
