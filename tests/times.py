@@ -104,6 +104,8 @@ CHAPTERS: dict[str, list | str] = {
     "24_read_more_genes": [TxT(30, *DEMO)],
     "25_check_raw_files": NOTHING,
     "26_bring_your_own_cohort": NOTHING,
+    "27_step_into_pitfalls": NOTHING,
+    "28_sum_up_what_replicates": NOTHING,
 }
 
 
