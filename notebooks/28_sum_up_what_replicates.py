@@ -307,7 +307,7 @@ evidence = {
     "s8_lead": Untested(
         "the cohort is not at hand",
         "TARGET-AML: <code>gexcore fetch target-aml</code>, then chapter 10 with "
-        "<code>params/10_compare_all_methods.aml.yaml</code>",
+        "<code>params/10_compare_all_methods.target-aml.yaml</code>",
     ),
     "s9_accuracy": (
         over(DEMO, "10", "against_txt", "subtype", "accuracy"),
@@ -316,7 +316,7 @@ evidence = {
     "s9_f1": (None, over(BRCA, "11", "against_txt", "pam50", "f1")),
     "s9_precision": Untested(
         "the recorded run kept accuracy and F1 alone",
-        "chapter 10 with <code>params/10_compare_all_methods.pam50.yaml</code>",
+        "chapter 10 with <code>params/10_compare_all_methods.tcga-brca.yaml</code>",
     ),
     "s10_unknown": SUPPLEMENT,
 }
@@ -705,7 +705,7 @@ evidence |= {
 }
 
 # %% tags=["hide-input"]
-THREE, TEN = "TCGA, three cohorts", "TCGA, ten cohorts"
+THREE, NINE, TEN = "TCGA, three cohorts", "TCGA, nine cohorts", "TCGA, ten cohorts"
 NAMED = ["KNN", "chained equations", "denoising autoencoder", "variational autoencoder"]
 
 
@@ -746,12 +746,12 @@ evidence |= {
     ),
     "g_surv": (
         at_sizes(PAN, "19", "restored_here"),
-        at_sizes(TEN, "19", "restored"),
+        at_sizes(NINE, "19", "restored"),
     ),
     "g_surv_fades": (
         None,
         Evidence(
-            TEN,
+            NINE,
             f"{min(restored)} genes {interval(few)}; {max(restored)} genes {interval(many)}",
             ("holds", "a gain, and less of it in large panels")
             if gain_fades == ("holds", True)
