@@ -54,7 +54,7 @@ def c_index_of(model, test):
 
 
 # %% [markdown]
-# ## 1. Genes chosen on all patients
+# ## Genes chosen on all patients
 #
 # **What one does.** A thousand genes are too many for a Cox model, so the twenty that go with survival are looked for
 # first, in the whole cohort. Then the cohort is divided, the model trained on one part and tested on the other.
@@ -119,7 +119,7 @@ glue(
 # `test_leakage.py`: *samples outside training teach a step nothing*.
 
 # %% [markdown]
-# ## 2. Events coded the other way round
+# ## Events coded the other way round
 #
 # **What one does.** The file has a column `status`, and 1 is taken for death. It meant alive.
 #
@@ -193,7 +193,7 @@ except ValueError as refusal:
 # `test_events.py`: *known cohorts are right and their inverse is asked about where it shows*.
 
 # %% [markdown]
-# ## 3. A score by another rule
+# ## A score by another rule
 #
 # **What one does.** Two papers report an integrated Brier score ({term}`IBS`) of the same cohort, and the lower one wins.
 #
@@ -293,7 +293,7 @@ glue("ibs_weights_most", float(weights_alone.max()), display=False)
 # `test_metrics.py`: *brier score and auc equal scikit survival at every time*.
 
 # %% [markdown]
-# ## 4. Surgery on the heads
+# ## Surgery on the heads
 #
 # **What one does.** {doc}`PCGrad <05_combine_task_gradients>` takes from the gradient of one task what works against
 # another. The published code lays all parameters in one row, shared encoder and task heads alike, and operates on that.
@@ -375,7 +375,7 @@ glue("surgery_strange", float(surgery.loc[8, "into the other head"]), display=Fa
 # `test_multitask.py`: *a head gets the gradient of its own loss and nothing else*.
 
 # %% [markdown]
-# ## 5. Odds for hazards, and the nearest edge
+# ## Odds for hazards, and the nearest edge
 #
 # **What one does.** A network gives the probability $p_k$ that the event falls into interval $k$, and $S_k$, that it
 # comes then or later. The risk of a patient is summed up from hazards. The {term}`hazard` of an interval is $p_k / S_k$:
@@ -517,7 +517,7 @@ glue("late_gap_many", float(binned.loc[64, "survival too high by"]), display=Fal
 # `test_tasks.py`: *a time falls into the interval that contains it*.
 
 # %% [markdown]
-# ## 6. One division is luck
+# ## One division is luck
 #
 # **What one does.** The cohort is divided once, both methods are trained, and the better one is named.
 #
@@ -582,7 +582,7 @@ glue("luck_least", float(-difference.min()), display=False)
 # `test_comparison.py`: *the correction keeps its level on overlapping splits where the plain test does not*.
 
 # %% [markdown]
-# ## 7. Stopping for one task
+# ## Stopping for one task
 #
 # **What one does.** Training of a network with several tasks stops when the validation loss no longer falls. In
 # multitask training the published code computes that loss from the first task alone, and sorts the tasks so that the

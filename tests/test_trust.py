@@ -46,6 +46,6 @@ def test_the_tests_that_a_page_names_are_there(page, least):
 
 
 def test_every_pitfall_names_the_test_that_guards_against_it():
-    sections = re.split(r"^# ## \d\. ", read(PITFALLS), flags=re.MULTILINE)[1:]
+    sections = re.split(r"^# \*\*What one does\.\*\*", read(PITFALLS), flags=re.MULTILINE)[1:]
     assert len(sections) == 7
     assert all(named(section) for section in sections)
