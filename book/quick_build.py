@@ -17,7 +17,7 @@ def setup(app):
     SearchEnglish.stem = functools.cache(SearchEnglish.stem)
     app.parallel = min(os.cpu_count() or 1, 4)
     app.connect("builder-inited", _vouch_for_the_silent)
-    app.connect("env-check-consistency", _draw_one_side_bar)  # all pages are read, none is written
+    app.connect("write-started", _list_pages)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
 
 
@@ -28,8 +28,9 @@ def _vouch_for_the_silent(app):
             extension.parallel_read_safe = True
 
 
-def _draw_one_side_bar(app, env):
-    """Captions of the parts, and page to title in each: the theme would resolve and parse the whole for every page."""
+def _list_pages(app, builder):
+    """For the side bar, captions of parts and page to title in each: the theme would make it anew for every page."""
+    env = builder.env
     app.config.html_context["side_bar"] = [
         (part["caption"], {page: _numbered(env, page) for _, page in part["entries"]})
         for part in env.get_doctree(app.config.root_doc).findall(addnodes.toctree)
