@@ -3,10 +3,9 @@
 import functools
 import gc
 import os
-from collections import defaultdict
-from unittest.mock import patch
 
 import pybtex.plugin
+from sphinx import addnodes
 from sphinx.search.en import SearchEnglish
 
 
@@ -18,7 +17,7 @@ def setup(app):
     SearchEnglish.stem = functools.cache(SearchEnglish.stem)
     app.parallel = min(os.cpu_count() or 1, 4)
     app.connect("builder-inited", _vouch_for_the_silent)
-    app.connect("html-page-context", _list_titles_alone, priority=1)  # before the theme draws the side bar
+    app.connect("write-started", _list_pages)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
 
 
@@ -29,12 +28,15 @@ def _vouch_for_the_silent(app):
             extension.parallel_read_safe = True
 
 
-def _list_titles_alone(app, pagename, templatename, context, doctree):
-    """The side bar shows titles of pages: Sphinx need not copy the headings in all of them first, once a page."""
-    whole = context["toctree"]
+def _list_pages(app, builder):
+    """For the side bar, captions of parts and page to title in each: the theme would make it anew for every page."""
+    env = builder.env
+    app.config.html_context["side_bar"] = [
+        (part["caption"], {page: _numbered(env, page) for _, page in part["entries"]})
+        for part in env.get_doctree(app.config.root_doc).findall(addnodes.toctree)
+    ]
 
-    def toctree(**options):
-        with patch.object(app.env, "metadata", defaultdict(lambda: {"tocdepth": 1})):
-            return whole(**options)
 
-    context["toctree"] = toctree
+def _numbered(env, page):
+    number = env.toc_secnumbers.get(page, {}).get("", ())
+    return " ".join([*(f"{n}." for n in number), env.titles[page].astext()])
