@@ -9,6 +9,7 @@ from urllib.parse import unquote, urldefrag
 
 import browser as browsers
 import pytest
+import yaml
 
 ROOT = Path(__file__).parents[1]
 LAYOUTS = {"desk": ("screen", 1400), "phone": ("screen", 390), "paper": ("print", 665)}  # CSS pixels; A4 within margins
@@ -88,6 +89,19 @@ def test_dead_links_are_seen(tmp_path):
         '<h1 id="here"></h1><a href="#here"></a><a href="#gone"></a><img src="gone.png"><a href="page.html#x">'
     )
     assert sorted(dead_links([page])) == ["page.html: #gone", "page.html: gone.png", "page.html: page.html#x"]
+
+
+def test_the_side_bar_names_every_page_in_order_and_marks_the_one_that_is_open(book):
+    toc = yaml.safe_load((ROOT / "book" / "_toc.yml").read_text(encoding="utf-8"))
+    chapters = [chapter["file"] for part in toc["parts"] for chapter in part["chapters"]]
+    for name in chapters:
+        page = book / f"{name}.html"
+        side_bar = page.read_text(encoding="utf-8").partition('<nav class="bd-links')[2].partition("</nav>")[0]
+        addresses = [link.partition('"')[0] for link in side_bar.split('href="')[1:]]
+        targets = [page if address == "#" else (page.parent / address).resolve() for address in addresses]
+        assert targets == [(book / f"{chapter}.html").resolve() for chapter in chapters]
+        assert addresses[chapters.index(name)] == "#"
+        assert side_bar.count("toctree-l1 current active") == 1
 
 
 # ---------------------------------------------------------------------------------------------- browser
