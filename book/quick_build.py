@@ -15,7 +15,7 @@ def setup(app):
     gc.set_threshold(50_000, 20, 20)
     pybtex.plugin.entry_points = functools.cache(pybtex.plugin.entry_points)  # else read from all packages a citation
     SearchEnglish.stem = functools.cache(SearchEnglish.stem)
-    app.parallel = min(os.cpu_count() or 1, 4)
+    app.parallel = 2 * min(os.cpu_count() or 1, 4)  # more portions than cores, since pages differ in size
     app.connect("builder-inited", _vouch_for_the_silent)
     app.connect("write-started", _list_pages)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
