@@ -17,6 +17,7 @@ from scipy.stats import rankdata
 from sklearn.metrics import accuracy_score, precision_recall_fscore_support
 
 from .tasks import ClassPrediction, CohortWarning, Prediction, SurvivalPrediction, ValuePrediction, first_ids
+from .tasks.events import share_above
 from .units import differing_units
 
 HEADLINES = {"survival": "c_index", "classification": "accuracy", "regression": "mae"}  # one score per kind of task
@@ -227,15 +228,9 @@ def classification_scores(truth: np.ndarray, labels: np.ndarray, probabilities: 
     precision, recall, f1, _ = precision_recall_fscore_support(truth, labels, average="macro", zero_division=0)
     compared = probabilities.columns[-1:] if probabilities.shape[1] == 2 else probabilities.columns
     scorable = [c for c in compared if 0 < (truth == c).sum() < truth.size]
-    auroc = [_ranked_above(truth == c, probabilities[c].to_numpy()) for c in scorable]
+    auroc = [share_above(probabilities[c].to_numpy(), truth == c) for c in scorable]
     scores = {"accuracy": accuracy_score(truth, labels), "f1": f1, "precision": precision, "recall": recall}
     return {k: float(v) for k, v in scores.items()} | {"auroc": float(np.mean(auroc)) if auroc else np.nan}
-
-
-def _ranked_above(positive: np.ndarray, scores: np.ndarray) -> float:
-    """Share of pairs of a positive and a negative sample in which the positive one scores higher, ties one half."""
-    n = int(positive.sum())
-    return (rankdata(scores)[positive].sum() - n * (n + 1) / 2) / (n * (positive.size - n))
 
 
 def regression_scores(truth: np.ndarray, values: np.ndarray) -> dict[str, float]:

@@ -47,6 +47,12 @@ def named_for_no_event(column: str) -> bool:
     return not _NOT_HAPPENED.isdisjoint(words) and _HAPPENED.isdisjoint(words)
 
 
+def share_above(values: np.ndarray, chosen: np.ndarray) -> float:
+    """Share of the pairs of a chosen sample and another in which the chosen one has the higher value, ties half."""
+    n, m = int(chosen.sum()), int((~chosen).sum())
+    return float((rankdata(values)[chosen].sum() - n * (n + 1) / 2) / (n * m))
+
+
 def later_events(time: np.ndarray, event: np.ndarray) -> tuple[float, float]:
     """Share of the pairs of a sample with an event and one without in which the event is the later, ties half.
 
@@ -56,8 +62,8 @@ def later_events(time: np.ndarray, event: np.ndarray) -> tuple[float, float]:
     n, m = int(with_event.sum()), int((~with_event).sum())
     if not n or not m:
         return 0.5, 0.0
-    share = (rankdata(time)[with_event].sum() - n * (n + 1) / 2) / (n * m)
-    return float(share), float((share - 0.5) / np.sqrt((n + m + 1) / (12 * n * m)))
+    share = share_above(time, with_event)
+    return share, float((share - 0.5) / np.sqrt((n + m + 1) / (12 * n * m)))
 
 
 def inverted(column: str, time: np.ndarray, event: np.ndarray) -> str:
